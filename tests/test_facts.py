@@ -1,0 +1,94 @@
+"""The tables of facts keep the promises that documents, prompts and rubric are built on: sizes, one answer a question, no remedy on both sides."""
+import re
+from collections import Counter
+
+from data.facts import ADVICE, ANIMALS, CHEMICAL_ELEMENTS, COUNTRIES, ILLNESSES, UNKNOWABLE
+
+TREATMENTS = {remedy for treatments, _ in ILLNESSES.values() for remedy in treatments}
+MYTHS = {remedy for _, myths in ILLNESSES.values() for remedy in myths}
+TIPS = [tip for tips in ADVICE.values() for tip in tips]
+STRINGS = [text for row in COUNTRIES + UNKNOWABLE + CHEMICAL_ELEMENTS + ANIMALS for text in row] + list(ILLNESSES) + list(ADVICE) + TIPS
+
+
+def repeated(items):
+    return [item for item, count in Counter(items).items() if count > 1]
+
+
+def test_every_table_is_large_enough_to_split_three_ways():
+    assert len(COUNTRIES) >= 100 and len(ILLNESSES) >= 22 and len(TREATMENTS) >= 30 and len(MYTHS) >= 36 and len(ADVICE) >= 40
+    assert len(UNKNOWABLE) >= 60 and len({row.topic for row in UNKNOWABLE}) >= 40
+    assert len(CHEMICAL_ELEMENTS) >= 40 and len(ANIMALS) >= 40
+
+
+def test_all_text_is_ascii_without_stray_spaces():
+    for text in STRINGS + sorted(TREATMENTS | MYTHS):
+        assert text and text.isascii() and text == " ".join(text.split()), repr(text)
+
+
+def test_no_country_and_no_capital_stands_twice():
+    assert repeated(row.name for row in COUNTRIES) == [] and repeated(row.capital for row in COUNTRIES) == []
+
+
+def test_no_capital_gives_away_its_country():
+    assert [row for row in COUNTRIES if row.name in row.capital or row.capital in row.name] == []
+
+
+def test_continents_are_the_six_that_have_countries():
+    assert {row.continent for row in COUNTRIES} == {"Europe", "Asia", "Africa", "North America", "South America", "Oceania"}
+
+
+def test_the_countries_that_lessons_name_are_there():
+    assert {"France", "India", "Japan", "Italy", "Spain", "Germany", "Brazil", "Egypt", "Kenya", "Peru"} <= {row.name for row in COUNTRIES}
+
+
+def test_no_remedy_is_both_treatment_and_myth():
+    assert TREATMENTS & MYTHS == set()
+
+
+def test_every_illness_has_one_to_three_treatments_and_two_to_four_myths():
+    for illness, (treatments, myths) in ILLNESSES.items():
+        assert 1 <= len(treatments) <= 3 and 2 <= len(myths) <= 4, illness
+        assert repeated(treatments + myths) == [], illness
+
+
+def test_every_remedy_is_a_noun_phrase_of_at_most_three_words_without_article():
+    for remedy in TREATMENTS | MYTHS:
+        assert len(remedy.split()) <= 3 and not re.match(r"(a|an|the) ", remedy), remedy
+
+
+def test_every_topic_has_three_tips_of_three_to_seven_lower_case_words():
+    for topic, tips in ADVICE.items():
+        assert len(tips) == 3, topic
+        for tip in tips:
+            assert 3 <= len(tip.split()) <= 7 and tip[0].islower() and tip[-1].isalpha(), tip
+
+
+def test_every_tip_belongs_to_one_topic():
+    assert repeated(TIPS) == []
+
+
+def test_every_unknowable_question_is_short_single_and_ends_as_a_question():
+    assert repeated(row.question for row in UNKNOWABLE) == [] and repeated(row.unknown for row in UNKNOWABLE) == []
+    for row in UNKNOWABLE:
+        assert row.question[0].isupper() and row.question.endswith("?") and len(row.question.split()) <= 9, row
+
+
+def test_every_topic_of_the_unknowable_has_one_to_three_questions():
+    assert max(Counter(row.topic for row in UNKNOWABLE).values()) <= 3
+    assert "How is the weather outside?" in {row.question for row in UNKNOWABLE}
+
+
+def test_every_unknowable_thing_comes_with_a_sentence_on_how_to_find_it_out():
+    for row in UNKNOWABLE:
+        assert row.how.startswith(f"To know {row.unknown}, ") and row.how.endswith("."), row
+
+
+def test_the_thing_a_program_cannot_know_is_told_to_the_asker():
+    """The asker's "my", "I" and "we" have become "your" and "you"."""
+    for row in UNKNOWABLE:
+        assert not set(row.unknown.lower().split()) & {"i", "my", "me", "we"}, row
+
+
+def test_elements_and_animals_have_one_answer_each():
+    assert repeated(row.name for row in CHEMICAL_ELEMENTS) == [] and repeated(row.symbol for row in CHEMICAL_ELEMENTS) == []
+    assert repeated(row.name for row in ANIMALS) == []
