@@ -10,7 +10,7 @@ ANIMALS            Animal(name, young, group)
 
 Typed from general knowledge. Treatments are standard care as national health services and first-aid handbooks describe it:
 they help, which is not to say that they cure, suit everybody, or replace a doctor. Myths are remedies that these sources call
-useless or harmful, or that history tells of and nobody uses; remedies with mixed evidence are left out altogether. A remedy is
+useless or harmful, or that only history tells of; remedies with mixed evidence are left out altogether. A remedy is
 a myth about the illness it stands under; none is a treatment anywhere in the table.
 """
 from collections import namedtuple
@@ -138,7 +138,7 @@ ILLNESSES = {
     "a fever": (["acetaminophen", "ibuprofen"], ["potato slices", "onion socks", "amulets"]),
     "strep throat": (["antibiotics"], ["dirty socks", "garlic necklaces"]),
     "whooping cough": (["antibiotics", "oxygen"], ["donkey rides", "fried mice"]),
-    "tuberculosis": (["antibiotics"], ["badger fat", "royal touch", "homeopathy"]),
+    "tuberculosis": (["antibiotics"], ["badger fat", "touching kings", "homeopathy"]),
     "malaria": (["artemisinin", "quinine"], ["cobweb pills", "swallowing spiders", "homeopathy"]),
     "cholera": (["rehydration salts", "intravenous fluids"], ["burning tar", "camphor pouches"]),
     "the plague": (["antibiotics"], ["live chickens", "flower posies", "dried toads", "garlic necklaces"]),
@@ -159,7 +159,7 @@ ILLNESSES = {
     "scurvy": (["vitamin C", "oranges"], ["drinking seawater", "healing crystals"]),
     "hair loss": (["minoxidil", "hair transplants"], ["headstands", "bear grease"]),
     "nearsightedness": (["glasses", "contact lenses", "laser surgery"], ["eating carrots", "healing crystals"]),
-    "cataracts": (["eye surgery", "artificial lenses"], ["fish gall", "psychic surgery"]),
+    "cataracts": (["eye surgery", "artificial lenses"], ["fish bile", "psychic surgery"]),
     "bedwetting": (["bedwetting alarms", "desmopressin"], ["fried mice", "magic spells"]),
     # wounds, stings and accidents
     "a burn": (["cool water", "burn dressings", "skin grafts"], ["butter", "toothpaste", "cow dung", "mustard"]),
