@@ -1,0 +1,3 @@
+"""The tiny world: tables of real facts, and the documents, prompts, demonstrations and rubric made from them."""
+from data.documents import bare_questions, documents, recall_prompts
+from data.prompts import KINDS, RECIPE, SPLITS, Prompt, demonstrate, draw_prompts, find_prompt, prompts
