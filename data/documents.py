@@ -164,11 +164,13 @@ MIXTURE = {country_paragraph: 20, question_paper: 24, howto_page: 17, law_report
 def documents(seed=0, size=1.0):
     """Clean documents of the tiny world, about 4.7 MB at size 1; the same seed gives the same texts."""
     rng, room = random.Random(f"documents {seed}"), int(4_700_000 * size)
-    kinds, weights = list(MIXTURE), list(MIXTURE.values())
+    kinds, weights, seen = list(MIXTURE), list(MIXTURE.values()), set()
     while room > 0:
         text = rng.choices(kinds, weights)[0](rng)
-        room -= len(text) + 1
-        yield text
+        if text not in seen:                                             # a clean text comes once: duplicates are dirt, and dirt.py's business
+            seen.add(text)
+            room -= len(text) + 1
+            yield text
 
 
 def recall_prompts():
