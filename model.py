@@ -298,6 +298,21 @@ def encode_chat(tokenizer, turns):
     return ids
 
 
+def ask(model, tokenizer, questions, max_new_tokens=32, temperature=0.0, generator=None, chat=True, batch_size=256):
+    """Each question on its own -> [(answer, ended)]; ended: the model itself closed the answer with <|endoftext|>.
+
+    chat=False asks a base model: the bare question stands at the start of a document and the model goes on with it.
+    """
+    end, answers = tokenizer.special_tokens[END], []
+    for start in range(0, len(questions), batch_size):
+        rows = [encode_chat(tokenizer, [(q, None)]) if chat else [end, *tokenizer.encode_ordinary(q)] for q in questions[start:start + batch_size]]
+        tokens, mask, _ = model.generate(rows, max_new_tokens, temperature, stop=end, generator=generator)
+        for row, chosen in zip(tokens[:, 1:], mask.bool()):
+            ids = row[chosen].tolist()
+            answers.append((tokenizer.decode([i for i in ids if i != end]).strip(), ids[-1] == end))
+    return answers
+
+
 def fingerprint(tokenizer):
     """Sixteen hex digits that differ when any token of the vocabulary does."""
     return hashlib.sha256(b"\0".join(tokenizer.decode_bytes([i]) for i in range(tokenizer.n_vocab))).hexdigest()[:16]
@@ -349,7 +364,7 @@ class Talker:
     def prompt_ids(self, prompt):
         """The dialogue so far and the new prompt; the oldest turns go where the context is full."""
         if not self.chat:
-            return self.tokenizer.encode_ordinary(prompt) or [self.tokenizer.special_tokens[END]]
+            return [self.tokenizer.special_tokens[END], *self.tokenizer.encode_ordinary(prompt)]   # a document begins
         room = self.model.config.block_size - self.options.max_new_tokens
         while self.turns and len(encode_chat(self.tokenizer, [*self.turns, (prompt, None)])) > room:
             self.turns.pop(0)

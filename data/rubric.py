@@ -12,7 +12,7 @@ import re
 import run
 from data.acts import OBJECTS
 from data.facts import ADVICE, COUNTRIES, ILLNESSES
-from data.prompts import KINDS, Prompt, find_prompt, prompts
+from data.prompts import KINDS, RECIPE, Prompt, find_prompt, prompts
 
 
 
@@ -150,6 +150,16 @@ def report_card(answered):
         "gold_reward_by_kind": {kind: sum(g for g, (p, _, _) in zip(gold, answered) if p.kind == kind) / n
                                 for kind in KINDS if (n := sum(p.kind == kind for p, _, _ in answered))},
     }
+
+
+def examine(answer):
+    """-> (report card on the held-out prompts, transcripts of the recipe's own questions).
+
+    answer: a function from a list of questions to [(answer, ended)], such as model.ask with a model filled in.
+    """
+    held_out = report_prompts()
+    card = report_card([(p, said, ended) for p, (said, ended) in zip(held_out, answer([p.text for p in held_out]))])
+    return card, [{"kind": find_prompt(q).kind, "prompt": q, "answer": said} for q, (said, _) in zip(RECIPE, answer(RECIPE))]
 
 
 def asks_back(answer):
