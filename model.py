@@ -313,6 +313,16 @@ def ask(model, tokenizer, questions, max_new_tokens=32, temperature=0.0, generat
     return answers
 
 
+def score_answers(model, tokenizer, pairs, batch_size=512):
+    """[(question, answer)] -> (N,) float: a ScalarGPT's number at the end token, where it has seen the whole answer."""
+    device, scores = model.head.weight.device, []
+    for start in range(0, len(pairs), batch_size):
+        rows = [encode_chat(tokenizer, [pair])[-model.config.block_size:] for pair in pairs[start:start + batch_size]]
+        tokens, lengths = pad_rows(rows, model.config.vocab_size, device)   # (B, T), (B,)
+        scores.append(model(tokens)[torch.arange(len(rows), device=device), lengths - 1])
+    return torch.cat(scores)
+
+
 def fingerprint(tokenizer):
     """Sixteen hex digits that differ when any token of the vocabulary does."""
     return hashlib.sha256(b"\0".join(tokenizer.decode_bytes([i]) for i in range(tokenizer.n_vocab))).hexdigest()[:16]

@@ -220,19 +220,9 @@ class Progress:
         return f"{name} {value:.3f}{UNITS.get(name, '')}" if isinstance(value, float) else f"{name} {value}"
 
 
-class Meter:
-    """Means over a step's batches, so that a report never shows the last batch only."""
-
-    def __init__(self):
-        self.sums, self.counts = {}, {}
-
-    def add(self, metrics):
-        for name, value in metrics.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value
-            self.counts[name] = self.counts.get(name, 0) + 1
-
-    def means(self):
-        return {name: self.sums[name] / self.counts[name] for name in self.sums}
+def means(rows):
+    """[{name: number}, ...] -> {name: mean}: a report speaks of all batches of a step, not of the last one."""
+    return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
 
 
 def generators(seed, device="cpu"):

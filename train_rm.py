@@ -20,7 +20,7 @@ import torch.nn.functional as F
 import data
 import run
 from data.shards import load_shards, sample_rows
-from model import END, ScalarGPT, ask, encode_chat, learning_rate, load_checkpoint, make_optimizer, next_token_loss, save_checkpoint, take_step
+from model import ScalarGPT, ask, learning_rate, load_checkpoint, make_optimizer, next_token_loss, save_checkpoint, score_answers, take_step
 from run import UserError, flag
 
 
@@ -126,22 +126,7 @@ def read_rankings(paths):
     return rankings
 
 
-# ------------------------------------------------------------------------------------------------------- scores and their loss
-def encode_answer(tokenizer, prompt, answer, block_size):
-    return encode_chat(tokenizer, [(prompt, answer)])[-block_size:]
-
-
-def pad(rows, end):
-    """Id lists -> tokens (B, T) int64 padded with `end`, last (B,): the place of each row's last real token."""
-    width = max(map(len, rows))
-    return torch.tensor([row + [end] * (width - len(row)) for row in rows]), torch.tensor([len(row) - 1 for row in rows])
-
-
-def score(model, tokens, last):
-    """(B, T), (B,) -> (B,): the scalar at the last real token, where the model has seen the whole answer."""
-    return model(tokens)[torch.arange(len(tokens), device=tokens.device), last]
-
-
+# -------------------------------------------------------------------------------------------------------- the loss, the loop
 def ranking_loss(scores, ranks=None):
     """Mean -log sigmoid(better - worse) over all pairs (Ouyang 2022, eq. 1), nats; all scores equal: log 2.
 
@@ -154,23 +139,12 @@ def ranking_loss(scores, ranks=None):
     return -F.logsigmoid(margins[better]).sum() / better.sum().clamp(min=1)
 
 
-def score_all(model, tokenizer, pairs, batch_size=256):
-    """[(prompt, answer)] -> numpy scores, in order."""
-    device, scores = model.head.weight.device, []
-    with torch.no_grad():
-        for start in range(0, len(pairs), batch_size):
-            rows = [encode_answer(tokenizer, p, a, model.config.block_size) for p, a in pairs[start:start + batch_size]]
-            tokens, last = pad(rows, tokenizer.special_tokens[END])
-            scores.append(score(model, tokens.to(device), last.to(device)).cpu())
-    return torch.cat(scores).numpy()
-
-
 def train(model, tokenizer, rankings, config, device):
     """One pass over the rankings (all pairs of a prompt in one batch: Ouyang 2022, section 3.5). Returns the ranking loss of every step, nats."""
     rng, generator = run.generators(config.seed + 1)
     shards = load_shards(config.out) if config.replay else None
     optimizer = make_optimizer(model, config.learning_rate)
-    end, steps = tokenizer.special_tokens[END], config.steps or -(-len(rankings) // config.batch_size)
+    steps = config.steps or -(-len(rankings) // config.batch_size)
     losses, first_step = [], 0
     if state := run.load_state(config, "rm"):
         model.load_state_dict(state["model"])
@@ -185,8 +159,7 @@ def train(model, tokenizer, rankings, config, device):
         K = max(len(row["answers"]) for row in batch)
         filled = [(r["prompt"], a) for r in batch for a in (r["answers"] + r["answers"][:1] * K)[:K]]      # fewer answers: the first again, unranked
         ranks = torch.tensor([(r["ranks"] + [float("nan")] * K)[:K] for r in batch], device=device)       # (B, K); nan is in no pair
-        tokens, last = pad([encode_answer(tokenizer, p, a, model.config.block_size) for p, a in filled], end)
-        scores = score(model, tokens.to(device), last.to(device)).view(len(batch), K)                     # (B, K)
+        scores = score_answers(model, tokenizer, filled).view(len(batch), K)                              # (B, K)
         loss = ranking_loss(scores, ranks)
         losses.append(loss.item())
         if config.replay:
@@ -209,7 +182,8 @@ def examine(model, tokenizer, policy, config):
     K = len(answers[0])
     gold = np.array([[data.grade(p, a) for a in given] for p, given in zip(prompts, answers)])             # (N, K)
     noisy = np.array([rank(list(row), rng, config.noise) for row in gold])                                 # (N, K), 1 the best
-    scores = score_all(model, tokenizer, [(p.text, a) for p, given in zip(prompts, answers) for a in given]).reshape(-1, K)
+    with torch.no_grad():
+        scores = score_answers(model, tokenizer, [(p.text, a) for p, given in zip(prompts, answers) for a in given]).cpu().numpy().reshape(-1, K)
     lengths = np.array([[len(tokenizer.encode_ordinary(a)) for a in given] for given in answers])
     kinds = np.array([p.kind for p in prompts])
 

@@ -8,7 +8,6 @@ see   the recipe's questions before and after: the base model asks back, this on
       demonstration spoke of, it answers from what it read in pre-training
 """
 import json
-import random
 import time
 from dataclasses import dataclass
 from functools import partial
