@@ -1,98 +1,90 @@
-"""Lesson 1, the tokenizer: text <-> token ids by byte-level byte pair encoding (BPE), written by hand.
+"""Lesson 1, the tokenizer: text <-> token ids by byte pair encoding (BPE), written by hand.
 
 in    any text: files, or any iterable of strings (streamed, never all in memory)
-out   tokenizer.json: the vocabulary and the merges, in the file format of the `tokenizers` package
-run   python bpe.py FILE... --vocab-size 1024 --out tokenizer.json       trains on FILE...
-      python bpe.py tokenizer.json "some text"                           shows the tokens of a text
-see   the first merges, the compression (bytes a token), and a sentence cut into coloured tokens
+out   tokenizer.json: vocabulary and merges, in the file format of the `tokenizers` package
+run   python bpe.py FILE... --vocab-size 1024 --out tokenizer.json      trains on the files
+      python bpe.py tokenizer.json "some text"                          shows the tokens of a text
+see   the first merges, the compression (bytes a token), a sentence cut into coloured tokens
 
-Training (Sennrich et al. 2016, algorithm 1, on bytes as in GPT-2): cut the text into pieces, roughly words; take each
-piece as a row of single bytes; again and again merge the most frequent pair of neighbours into one new token.
-Encoding replays those merges, the earliest learnt first. The names follow `tiktoken`.
+Training (Sennrich et al. 2016, algorithm 1; on bytes, as in GPT-2): cut the text into pieces, roughly words; write each
+piece as a row of single bytes; again and again make the most frequent pair of neighbours one new token.
+Encoding replays these merges, the earliest learnt first. Names follow `tiktoken`.
 """
 import heapq
 import json
 import multiprocessing
 import os
 import re
+import signal
 import sys
 import time
-from collections import Counter, defaultdict
+from collections import Counter
+from contextlib import ExitStack
 from functools import lru_cache, partial
 from itertools import chain, islice
 
 import numpy as np
 import regex
 
-# A piece is a contraction, a word, a number or a run of signs (each with one space in front), or a run of spaces (Radford 2019).
+# A piece: a contraction; a run of letters, of digits or of signs, each with one space in front; a run of spaces (Radford 2019).
 GPT2_PATTERN = r"""'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"""
-GPT4_PATTERN = (r"""'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]++[\r\n]*|"""
-                r"""\s*[\r\n]|\s+(?!\S)|\s+""")
-END = "<|endoftext|>"
+END, USER, ASSISTANT = "<|endoftext|>", "<|user|>", "<|assistant|>"
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Text -> pieces
-
-# The GPT-2 pattern with letters, digits and signs thrown together: it cuts only where the full one cuts too, at twice the
-# speed, since `re` beats `regex`. For `re` the four controls \x1c-\x1f are spaces, for `regex` they are signs.
+# ------------------------------------------------------------------------------------------------------ text -> pieces
+# The GPT-2 pattern with letters, digits and signs thrown together cuts a text into chunks, about twice as fast; each
+# chunk, cut on its own, gives the pieces of the whole text. (\x1c-\x1f are signs to `regex` and spaces to `re`.)
 SPACE, VISIBLE = r"[^\S\x1c-\x1f]", r"[\S\x1c-\x1f]"
-COARSE_PATTERN = rf" ?{VISIBLE}+|{SPACE}+(?!{VISIBLE})|{SPACE}+"
+CHUNKS = re.compile(rf" ?{VISIBLE}+|{SPACE}+(?!{VISIBLE})|{SPACE}+")
 
 
 @lru_cache
 def splitters(pattern):
-    """pattern -> (coarse, fine): two functions str -> list of str; fine of each coarse chunk gives the pieces of the text."""
+    """pattern -> two functions, str -> list of str: text to chunks, chunk to pieces. Raises ValueError on a bad pattern."""
     try:
-        compiled = regex.compile(pattern)
+        find_pieces = regex.compile(pattern).findall
     except regex.error as error:
-        raise ValueError(f"bad split pattern: {error}") from None
-    if compiled.groups:
-        raise ValueError("bad split pattern: it has a capturing group; write (?:...) for (...)")
+        raise ValueError(f"bad split pattern {pattern!r}: {error}") from None
     if pattern == GPT2_PATTERN:
-        return re.compile(COARSE_PATTERN).findall, compiled.findall
-    return partial(split_all, compiled), lambda piece: [piece]
+        return CHUNKS.findall, find_pieces
+
+    def find_all(text):
+        pieces = find_pieces(text)
+        if "".join(pieces) != text:
+            raise ValueError(f"the split pattern {pattern!r} has a (group), write (?:group), or loses a part of {text[:40]!r}")
+        return pieces
+    return find_all, lambda chunk: [chunk]
 
 
-def split_all(compiled, text):
-    pieces = compiled.findall(text)
-    if sum(map(len, pieces)) != len(text):
-        raise ValueError(f"the split pattern leaves out parts of {text[:40]!r}: tokens could not give the text back")
-    return pieces
+@lru_cache
+def special_finder(names):
+    """frozenset of names -> compiled pattern; `.split(text)` gives text, name, text, ... The longest of several wins."""
+    return re.compile("(" + "|".join(map(re.escape, sorted(names, key=len, reverse=True))) + ")" if names else "((?!))")
 
 
-def special_pattern(names):
-    """Compiled pattern that finds the control strings; where several start at one place, the longest wins."""
-    return re.compile("|".join(map(re.escape, sorted(names, key=len, reverse=True)))) if names else re.compile(r"(?!)")
-
-
-def to_bytes(piece):
+def to_bytes(text):
     try:
-        return piece.encode()
+        return text.encode()
     except UnicodeEncodeError as error:
-        raise ValueError(f"lone surrogate {piece[error.start]!r} in {piece[:40]!r}: not a character; "
-                         "read the text with errors='replace'") from None
+        raise ValueError(f"lone surrogate {text[error.start]!r} in {text[:40]!r}: not a character, cannot be encoded") from None
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Training
-
+# ------------------------------------------------------------------------------------------------------------- training
 def count_batch(texts, pattern, special_tokens):
-    """list of str -> Counter of pieces. Each distinct chunk is split finely once, however often it stands in the text."""
-    coarse, fine = splitters(pattern)
+    """list of str -> Counter of pieces. Equal chunks are counted first and cut into pieces once."""
+    to_chunks, to_pieces = splitters(pattern)
     chunks, pieces = Counter(), Counter()
-    specials = special_pattern(special_tokens)
     for text in texts:
-        for part in specials.split(text) if special_tokens else [text]:
-            chunks.update(coarse(part))
+        for part in special_finder(special_tokens).split(text)[::2]:            # nothing merges across a special token
+            chunks.update(to_chunks(part))
     for chunk, count in chunks.items():
-        for piece in fine(chunk):
+        for piece in to_pieces(chunk):
             pieces[piece] += count
     return pieces
 
 
-def batched(texts, size=1 << 21):
-    """Lists of texts of about `size` characters together."""
+def batched(texts, size=1 << 22):
+    """Lists of texts, `size` characters or little more in each."""
     batch, length = [], 0
     for text in texts:
         batch.append(text)
@@ -104,329 +96,365 @@ def batched(texts, size=1 << 21):
         yield batch
 
 
-def count_pieces(texts, pattern, special_tokens, workers):
-    """Iterable of str -> Counter of pieces, the same for any number of workers; holds a few batches of text at a time."""
+def count_pieces(texts, pattern, special_tokens, workers, report):
+    """Iterable of str -> Counter of pieces, the same with any number of workers. Holds a few batches of text at a time."""
+    count = partial(count_batch, pattern=pattern, special_tokens=frozenset(special_tokens))
     batches, total = batched(texts), Counter()
-    count = partial(count_batch, pattern=pattern, special_tokens=tuple(special_tokens))
-    first = list(islice(batches, 2))
-    if len(first) < 2 or workers < 2:                       # too little to pay for starting processes
-        for batch in chain(first, batches):
-            total.update(count(batch))
-        return total
-    batches = chain(first, batches)
-    with multiprocessing.get_context("fork").Pool(workers) as pool:
-        while group := list(islice(batches, 4 * workers)):
-            for counts in pool.imap_unordered(count, group):
+    ahead = list(islice(batches, 2))
+    with ExitStack() as stack:
+        run = map
+        if workers > 1 and len(ahead) > 1:                                      # else processes would not pay
+            ignore_interrupts = (signal.SIGINT, signal.SIG_IGN)                 # Ctrl-C is the parent's to report
+            run = stack.enter_context(multiprocessing.get_context("fork").Pool(workers, signal.signal, ignore_interrupts)).imap_unordered
+        while ahead:
+            for counts in run(count, ahead):
                 total.update(counts)
+            report(f"counting pieces: {len(total):,} different ones")
+            ahead = list(islice(batches, 2 * workers))                          # never all of them: imap reads as far as it can
     return total
 
 
+GAP = -1                                                                        # before, between and after the pieces
+
+
+class TokenRow:
+    """All different pieces in one row of tokens, a gap around each: a linked list in arrays, so that a merge moves nothing.
+
+    ids (N,) int32: token that starts here, or GAP; left, right (N,) int64: places of its neighbours; weight (N,) int64: how
+    often its piece is in the text; places: token -> (n,) int64, where it stands, rising; some may have been merged away.
+    """
+
+    def __init__(self, pieces):
+        self.ids = np.frombuffer(b"\xff".join([b"", *pieces, b""]), np.uint8).astype(np.int32)
+        self.ids[self.ids == 0xFF] = GAP                                        # UTF-8 has no byte 0xFF
+        self.left, self.right = np.arange(len(self.ids)) - 1, np.arange(len(self.ids)) + 1
+        self.weight = np.repeat([0, *pieces.values()], [1] + [len(piece) + 1 for piece in pieces])
+        self.places = {byte: np.flatnonzero(self.ids == byte) for byte in range(256)}
+
+    def pair_counts(self):
+        """-> dict (id, id): how often the pair stands in the text. While all tokens are bytes."""
+        first, second = self.ids[:-1], self.ids[1:]
+        pairs = np.where((first == GAP) | (second == GAP), GAP, first * 256 + second)
+        return {divmod(pair, 256): count for pair, count in tally(pairs, self.weight[:-1])}
+
+    def merge(self, a, b, new):
+        """Makes every a b one `new`. -> dict (id, id): change of the pair's count. Only neighbours are looked at."""
+        ids, left, right = self.ids, self.left, self.right
+        alive = self.places[a] = self.places[a][ids[self.places[a]] == a]
+        i = alive[ids[right[alive]] == b]                                       # (n,) where a b stands
+        if a == b:
+            i = i[every_other(i, right[i])]
+        j = right[i]                                                            # (n,) where b stands
+        before, after, weight = left[i], right[j], self.weight[i]
+        alone = np.append(True, before[1:] != j[:-1])                           # its left neighbour is not merged as well
+        after_ids = ids[after]
+        ids[i], ids[j] = new, GAP
+        right[i], left[after] = after, i
+        self.places[new] = np.union1d(self.places[new], i) if new in self.places else i
+
+        changes = Counter()
+        for x, count in tally(ids[before[alone]], weight[alone]):               # x a b -> x new
+            changes[x, a] -= count
+            changes[x, new] += count
+        for x, count in tally(after_ids, weight):                               # a b x -> new x
+            changes[b, x] -= count
+        for x, count in tally(ids[after], weight):                              # x may have become new just now
+            changes[new, x] += count
+        return changes
+
+
+def every_other(i, j):
+    """aaa has two pairs a a, one can merge. Pairs from i to j (both rising) -> mask: in a run the first, third, fifth ..."""
+    # exercise: which pairs merge when they overlap, from left to right
+    index = np.arange(len(i))
+    starts = np.append(True, j[:-1] != i[1:])[:len(i)]                          # no pair ends where this one begins
+    return (index - np.maximum.accumulate(np.where(starts, index, 0))) % 2 == 0
+
+
+def tally(ids, weight):
+    """-> pairs (id, sum of its weights), gaps left out."""
+    sums = np.bincount(ids[ids != GAP], weight[ids != GAP])
+    found = np.flatnonzero(sums)
+    return zip(found.tolist(), sums[found].astype(int).tolist())
+
+
 def falling(token):
-    """A key that sorts byte strings backwards, the greater first: heapq gives the smallest."""
+    """A key that puts the greater byte string first, since heapq gives the least: 255 - byte, and at the end more than any byte."""
     return token.translate(bytes(range(255, -1, -1))).decode("latin-1") + "\u0100"
 
 
-def learn_merges(pieces, n_tokens):
-    """Counter of byte strings -> list of (bytes, bytes), the merges that bring 256 bytes to n_tokens distinct tokens.
+def learn_merges(pieces, n_tokens, report=lambda text: None):
+    """dict bytes: count -> list of (bytes, bytes), the merges that lead from 256 bytes to n_tokens tokens (or to no pair left).
 
-    All pieces lie in one row, None between them; `left` and `right` link the tokens that are alive.
+    The most frequent pair first, of equals the greater pair of byte strings. Each merge touches only the pairs it changes.
     """
-    tokens, weight = [None], [0]                                                # one entry a byte: token starting there
-    for piece, count in pieces.items():
-        tokens.extend([piece[i:i + 1] for i in range(len(piece))])
-        weight.extend([count] * len(piece))
-        tokens.append(None)
-        weight.append(0)
-    left, right = list(range(-1, len(tokens) - 1)), list(range(1, len(tokens) + 1))
-    counts, places = Counter(), defaultdict(list)
-    for i, pair in enumerate(zip(tokens, tokens[1:])):
-        if weight[i] and weight[i + 1]:
-            counts[pair] += weight[i]
-            places[pair].append(i)
-    key = lru_cache(None)(falling)
-    heap = [(-count, key(a), key(b), (a, b)) for (a, b), count in counts.items()]
-    heapq.heapify(heap)
-    known, merges = {bytes([i]) for i in range(256)}, []
-    while heap and len(known) < n_tokens:
-        count, _, _, pair = heapq.heappop(heap)
-        if counts.get(pair) != -count:                      # the count fell since: back into the line with the true one
-            if counts.get(pair, 0) > 0:
-                heapq.heappush(heap, (-counts[pair], key(pair[0]), key(pair[1]), pair))
+    row, tokens, merges = TokenRow(pieces), [bytes([byte]) for byte in range(256)], []
+    known, counts = {token: id for id, token in enumerate(tokens)}, row.pair_counts()
+    key = lru_cache(None)(lambda id: falling(tokens[id]))
+    entry = lambda pair: (-counts[pair], key(pair[0]), key(pair[1]), pair)
+    queue = [entry(pair) for pair in counts]
+    heapq.heapify(queue)
+    # exercise: take the best pair, merge it, keep counts and queue true, until there are n_tokens tokens
+    while queue and len(tokens) < n_tokens:
+        count, _, _, (a, b) = heapq.heappop(queue)
+        if counts[a, b] != -count:                                              # it fell since it was queued
+            if counts[a, b] > 0:
+                heapq.heappush(queue, entry((a, b)))
             continue
-        a, b = pair
-        merged = a + b
-        merges.append(pair)
-        known.add(merged)
-        grown = set()
-        for i in sorted(places.pop(pair)):
-            j = right[i]
-            if tokens[i] != a or tokens[j] != b:
-                continue
-            before, after, n = left[i], right[j], weight[i]
-            if tokens[before] is not None:
-                counts[tokens[before], a] -= n
-                new = (tokens[before], merged)
-                counts[new] += n
-                places[new].append(before)
-                grown.add(new)
-            if tokens[after] is not None:
-                counts[b, tokens[after]] -= n
-                new = (merged, tokens[after])
-                counts[new] += n
-                places[new].append(i)
-                grown.add(new)
-            tokens[i], tokens[j] = merged, None
-            right[i], left[after] = after, i
-        counts.pop(pair, None)
-        for new in grown:
-            if counts.get(new, 0) > 0:
-                heapq.heappush(heap, (-counts[new], key(new[0]), key(new[1]), new))
+        merges.append((tokens[a], tokens[b]))
+        new = known.setdefault(tokens[a] + tokens[b], len(tokens))              # ab c and a bc are one token abc
+        if new == len(tokens):
+            tokens.append(tokens[a] + tokens[b])
+        for pair, change in row.merge(a, b, new).items():
+            counts[pair] = counts.get(pair, 0) + change
+            if change > 0:
+                heapq.heappush(queue, entry(pair))
+        counts[a, b] = 0
+        if len(merges) % 100 == 0:
+            report(f"merge {len(merges):,}: {tokens[new]!r} stands {-count:,} times")
     return merges
 
 
-def train_bpe(texts, vocab_size, special_tokens=(), pattern=GPT2_PATTERN, workers=None):
-    """Iterable of str -> Tokenizer with at most `vocab_size` tokens: 256 bytes, merges, special tokens, in this order.
+def train_bpe(texts, vocab_size, special_tokens=(), pattern=GPT2_PATTERN, workers=None, report=lambda text: None):
+    """Iterable of str -> Tokenizer of at most vocab_size tokens: 256 bytes, the merges, the special tokens, ids in this order.
 
-    The most frequent pair merges, of equals the greater pair of byte strings. Raises ValueError.
+    texts is read once; memory follows the number of different pieces. workers: processes that count (default: one a core
+    where the system can fork), the result is the same. report takes a line of progress now and then. Raises ValueError.
     """
-    if isinstance(texts, str):
-        raise ValueError("train_bpe takes an iterable of texts, not one str: write [text]")
     special_tokens = list(dict.fromkeys(special_tokens))
-    if "" in special_tokens:
-        raise ValueError("a special token cannot be the empty string")
-    if vocab_size < 256 + len(special_tokens):
-        raise ValueError(f"vocab_size {vocab_size} is too small: 256 bytes and {len(special_tokens)} special tokens "
-                         f"need {256 + len(special_tokens)}")
+    smallest = 256 + len(special_tokens)
+    if isinstance(texts, str):
+        raise ValueError("train_bpe takes an iterable of texts, this is one str: write [text]")
+    if vocab_size < smallest:
+        raise ValueError(f"vocab_size {vocab_size} is too small: bytes and special tokens alone are {smallest}")
+    if short := [name for name in special_tokens if len(to_bytes(name)) < 2]:
+        raise ValueError(f"special token {short[0]!r} is too short: two bytes or more, as a single byte is a token already")
     if workers is None:
         can_fork = "fork" in multiprocessing.get_all_start_methods() and not multiprocessing.current_process().daemon
         workers = os.cpu_count() if can_fork else 1
-    counts = count_pieces(texts, pattern, special_tokens, workers)
-    pieces = {to_bytes(piece): count for piece, count in counts.items()}
-    merges = learn_merges(pieces, vocab_size - len(special_tokens))
-    vocab = {bytes([i]): i for i in range(256)}
-    for a, b in merges:
-        vocab.setdefault(a + b, len(vocab))
-    specials = {name: len(vocab) + i for i, name in enumerate(special_tokens)}
-    return Tokenizer(vocab, merges, specials, pattern)
+    counts = count_pieces(texts, pattern, special_tokens, workers, report)
+    merges = learn_merges({to_bytes(piece): count for piece, count in counts.items()}, vocab_size - len(special_tokens), report)
+    tokens = dict.fromkeys(chain((bytes([byte]) for byte in range(256)), (a + b for a, b in merges)))
+    vocab = {token: id for id, token in enumerate(tokens)}
+    return Tokenizer(vocab, merges, {name: len(vocab) + i for i, name in enumerate(special_tokens)}, pattern)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Encoding and decoding
+# ------------------------------------------------------------------------------------------------- encoding and decoding
+def merge_piece(piece, ranks):
+    """bytes -> list of bytes, its tokens: again and again the pair learnt first merges, of equals the leftmost. O(n log n).
 
-class PieceCache(dict):
-    """chunk of text -> its ids as bytes; what is missing is encoded when first asked for."""
+    >>> merge_piece(b"lower", {(b"w", b"e"): 0, (b"l", b"o"): 1, (b"lo", b"we"): 2})
+    [b'lowe', b'r']
+    """
+    tokens, n = [piece[i:i + 1] for i in range(len(piece))], len(piece)
+    left, right = list(range(-1, n - 1)), list(range(1, n + 1))
+    queue = [(ranks[pair], i) for i, pair in enumerate(zip(tokens, tokens[1:])) if pair in ranks]
+    heapq.heapify(queue)
+    # exercise: merge the best pair, link its neighbours, queue the two pairs it makes with them
+    while queue:
+        rank, i = heapq.heappop(queue)
+        j = right[i]
+        if tokens[i] is None or j >= n or ranks.get((tokens[i], tokens[j])) != rank:
+            continue                                                            # one of the two was merged since
+        tokens[i], tokens[j] = tokens[i] + tokens[j], None
+        right[i] = right[j]
+        if right[i] < n:
+            left[right[i]] = i
+        for first, second in (left[i], i), (i, right[i]):
+            if first >= 0 and second < n and (tokens[first], tokens[second]) in ranks:
+                heapq.heappush(queue, (ranks[tokens[first], tokens[second]], first))
+    return [token for token in tokens if token is not None]
 
-    def __init__(self, encode, limit=1 << 20):
-        self.encode, self.limit = encode, limit
+
+class ChunkCache(dict):
+    """chunk -> its ids as bytes of a numpy array; a missing chunk is encoded when first asked for. Bounded."""
+
+    def __init__(self, encode, most=1 << 19):
+        self.encode, self.most = encode, most
 
     def __missing__(self, chunk):
-        if len(self) >= self.limit:
-            self.clear()                                    # bounded memory on endless text
         ids = self.encode(chunk)
-        if len(chunk) <= 64:
+        if len(self) >= self.most:
+            self.clear()
+        if len(chunk) < 64:
             self[chunk] = ids
         return ids
 
 
 class Tokenizer:
-    """vocab: bytes -> id. merges: list of (bytes, bytes) in the order learnt. special_tokens: str -> id."""
+    """vocab: dict bytes -> id; merges: list of (bytes, bytes), first learnt first; special_tokens: dict name -> id."""
 
     def __init__(self, vocab, merges, special_tokens=None, pattern=GPT2_PATTERN):
-        self.vocab, self.merges, self.pattern = dict(vocab), list(merges), pattern
-        self.special_tokens = dict(special_tokens or {})
-        self.ranks = {pair: rank for rank, pair in enumerate(self.merges)}
-        self.n_vocab = 1 + max(chain(self.vocab.values(), self.special_tokens.values()))
+        self.vocab, self.merges, self.special_tokens, self.pattern = vocab, merges, dict(special_tokens or {}), pattern
+        self.ranks = {pair: rank for rank, pair in reversed(list(enumerate(merges)))}
+        self.tokens = {id: token for token, id in vocab.items()} | {id: to_bytes(name) for name, id in self.special_tokens.items()}
+        self.n_vocab = max(self.tokens) + 1
         self.dtype = np.uint16 if self.n_vocab <= 1 << 16 else np.uint32
-        self._bytes = {id: token for token, id in self.vocab.items()}
-        self._bytes.update((id, name.encode()) for name, id in self.special_tokens.items())
-        self._coarse, self._fine = splitters(pattern)
-        self._cache = PieceCache(self._encode_chunk)
+        self.to_chunks, self.to_pieces = splitters(pattern)
+        self.cache = ChunkCache(self.encode_chunk)
 
-    def _encode_chunk(self, chunk):
-        ids = [self.vocab[token] for piece in self._fine(chunk) for token in self.merge(to_bytes(piece))]
-        return np.array(ids, self.dtype).tobytes()
+    def encode_chunk(self, chunk):
+        pieces = self.to_pieces(chunk)
+        if len(pieces) > 1:
+            return b"".join(map(self.cache.__getitem__, pieces))
+        return np.array([self.vocab[token] for token in merge_piece(to_bytes(chunk), self.ranks)], self.dtype).tobytes()
 
-    def merge(self, piece):
-        """bytes -> list of bytes, its tokens: always the pair learnt earliest merges, of equals the leftmost. O(n log n)."""
-        tokens = [piece[i:i + 1] for i in range(len(piece))]
-        ranks, n = self.ranks, len(tokens)
-        left, right = list(range(-1, n - 1)), list(range(1, n + 1))
-        heap = [(ranks[pair], i) for i, pair in enumerate(zip(tokens, tokens[1:])) if pair in ranks]
-        heapq.heapify(heap)
-        while heap:
-            rank, i = heapq.heappop(heap)
-            j = right[i]
-            if tokens[i] is None or j >= n or ranks.get((tokens[i], tokens[j])) != rank:
-                continue                                    # one of the two was merged away since
-            tokens[i], tokens[j] = tokens[i] + tokens[j], None
-            before, after = left[i], right[j]
-            right[i] = after
-            if after < n:
-                left[after] = i
-                if (rank := ranks.get((tokens[i], tokens[after]))) is not None:
-                    heapq.heappush(heap, (rank, i))
-            if before >= 0 and (rank := ranks.get((tokens[before], tokens[i]))) is not None:
-                heapq.heappush(heap, (rank, before))
-        return [token for token in tokens if token is not None]
-
-    def _encode_bytes(self, text):
-        return b"".join(map(self._cache.__getitem__, self._coarse(text)))
+    def encode_to_bytes(self, text):
+        """The fast path: a text in Python touches each chunk three times in C (find, look up, join) and no token at all."""
+        return b"".join(map(self.cache.__getitem__, self.to_chunks(text)))
 
     def encode_ordinary(self, text):
-        """str -> list of int; control strings in the text are ordinary text."""
-        return np.frombuffer(self._encode_bytes(text), self.dtype).tolist()
+        """str -> list of int. A control string in the text is ordinary text. Raises ValueError on a lone surrogate."""
+        return np.frombuffer(self.encode_to_bytes(text), self.dtype).tolist()
 
-    def _allowed(self, allowed_special):
-        if allowed_special == "all":
-            return set(self.special_tokens)
-        if isinstance(allowed_special, str):
-            raise ValueError(f'allowed_special is "all" or a collection of names, not the str {allowed_special!r}')
-        for name in allowed_special:
-            if name not in self.special_tokens:
-                raise ValueError(f"{name!r} is not a special token of this tokenizer: {sorted(self.special_tokens)}")
-        return set(allowed_special)
+    def allowed(self, allowed_special):
+        names = frozenset(self.special_tokens if allowed_special == "all" else allowed_special)
+        if isinstance(allowed_special, str) and allowed_special != "all" or not names <= set(self.special_tokens):
+            raise ValueError(f'allowed_special {allowed_special!r}: "all", or a collection out of {list(self.special_tokens)}')
+        return names
 
     def encode(self, text, allowed_special=()):
-        """str -> list of int; the allowed special tokens ("all", or a collection of names) become their ids."""
-        allowed, ids, start = self._allowed(allowed_special), [], 0
-        if not allowed:
-            return self.encode_ordinary(text)
-        for match in special_pattern(allowed).finditer(text):
-            ids += self.encode_ordinary(text[start:match.start()])
-            ids.append(self.special_tokens[match.group()])
-            start = match.end()
-        return ids + self.encode_ordinary(text[start:])
+        """str -> list of int. Only the special tokens in allowed_special ("all", or names) become control ids; the longest wins."""
+        ids = []
+        for i, part in enumerate(special_finder(self.allowed(allowed_special)).split(text)):
+            ids += [self.special_tokens[part]] if i % 2 else self.encode_ordinary(part)
+        return ids
 
     def encode_iterable(self, texts, allowed_special=()):
-        """Iterable of str, consecutive parts of one text -> iterator of int, the ids of the joined text, lazily."""
-        allowed = self._allowed(allowed_special)
-        specials, longest = special_pattern(allowed), max(map(len, allowed), default=1)
-        held, fresh, length = "", [], 0
+        """Iterable of str, consecutive parts of one text -> iterator of int: lazily, the ids of the joined text."""
+        names = self.allowed(allowed_special)
+        held, fresh = "", []
         for text in texts:
             fresh.append(text)
-            length += len(text)
-            if length < len(held):                          # look at a long rest again only when it has doubled
-                continue
-            held, fresh, length = held + "".join(fresh), [], 0
-            cut = self._safe_cut(held, specials, len(held) - longest + 1)
-            yield from self.encode(held[:cut], allowed)
-            held = held[cut:]
-        yield from self.encode(held + "".join(fresh), allowed)
+            if sum(map(len, fresh)) >= len(held):                               # a long rest is looked at again when it doubled
+                held, fresh = held + "".join(fresh), []
+                cut = self.safe_cut(held, names)
+                yield from self.encode(held[:cut], names)
+                held = held[cut:]
+        yield from self.encode(held + "".join(fresh), names)
 
-    def _safe_cut(self, text, specials, limit):
-        """The last place up to `limit` where any continuation of the text is split, whatever follows."""
-        start = 0
-        for match in specials.finditer(text):
-            if match.start() < limit:
-                start = match.end()
-        before = r"[\S\x1c-\x1f]" if self.pattern == GPT2_PATTERN else r"[^\W_]"
-        match = re.compile(rf"(?s:.*){before}(?={SPACE})").match(text, start, max(limit + 1, 0))
+    def safe_cut(self, text, names):
+        """The last place where `text` is cut whatever follows it: after a whole special token, or after a word, before a space."""
+        limit = len(text) - max(map(len, names), default=1) + 1                 # a special token may begin from here on
+        ends = [match.end() for match in special_finder(names).finditer(text) if match.start() < limit]
+        start = ends[-1] if ends else 0
+        word_end = VISIBLE if self.pattern == GPT2_PATTERN else r"[^\W_]"       # GPT-4's signs take the line's end with them
+        match = re.compile(rf"(?s:.*){word_end}(?={SPACE})").match(text, start, max(limit + 1, start))
         return match.end() if match else start
 
     def encode_corpus(self, documents):
-        """Iterable of str -> numpy uint16 (uint32 from 65,537 tokens on), each document ended by <|endoftext|>."""
+        """Iterable of str -> (n,) numpy uint16, uint32 from 65,537 tokens on: each document's ordinary ids and the end token."""
         if isinstance(documents, str):
-            raise ValueError("encode_corpus takes an iterable of documents, not one str: write [text]")
+            raise ValueError("encode_corpus takes an iterable of documents, this is one str: write [text]")
         if END not in self.special_tokens:
             raise ValueError(f"this tokenizer has no {END}: train it with special_tokens=[{END!r}]")
-        end, ids = np.array([self.special_tokens[END]], self.dtype).tobytes(), bytearray()
+        ids, end = bytearray(), np.array(self.special_tokens[END], self.dtype).tobytes()
         for document in documents:
-            ids += self._encode_bytes(document)
+            ids += self.encode_to_bytes(document)
             ids += end
         return np.frombuffer(ids, self.dtype)
 
     def decode_bytes(self, ids):
-        """Iterable of int -> bytes, exactly. Raises ValueError on an unknown id."""
+        """Iterable of int (list, array, tensor) -> bytes, exactly. Raises ValueError on an unknown id."""
         try:
-            return b"".join([self._bytes[id] for id in (ids.tolist() if hasattr(ids, "tolist") else ids)])
+            return b"".join([self.tokens[id] for id in (ids.tolist() if hasattr(ids, "tolist") else ids)])
         except KeyError as error:
-            raise ValueError(f"unknown token id {error.args[0]}: this tokenizer has 0 to {self.n_vocab - 1}") from None
+            raise ValueError(f"unknown token id {error.args[0]!r}: this vocabulary has 0 to {self.n_vocab - 1}") from None
 
     def decode(self, ids):
-        """Iterable of int -> str; bytes that are no UTF-8 become U+FFFD."""
+        """Iterable of int -> str; bytes that are no UTF-8 become U+FFFD. Raises ValueError on an unknown id."""
         return self.decode_bytes(ids).decode("utf-8", errors="replace")
 
-    # -----------------------------------------------------------------------------------------------------------------
-    # Files
-
+    # --------------------------------------------------------------------------------------------------------- files
     def save(self, path):
-        """Writes tokenizer.json as `tokenizers` reads it."""
-        show = lambda token: "".join(BYTE_TO_CHAR[byte] for byte in token)
-        byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
-        split = byte_level
-        if self.pattern != GPT2_PATTERN:
-            split = {"type": "Sequence", "pretokenizers": [
-                {"type": "Split", "pattern": {"Regex": self.pattern}, "behavior": "Isolated", "invert": False},
-                {**byte_level, "use_regex": False}]}
-        added = [{"id": id, "content": name, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False,
-                  "special": True} for name, id in self.special_tokens.items()]
-        vocab = {show(token): id for token, id in self.vocab.items()} | self.special_tokens
-        model = {"type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None,
-                 "end_of_word_suffix": None, "fuse_unk": False, "byte_fallback": False, "ignore_merges": False,
-                 "vocab": vocab, "merges": [[show(a), show(b)] for a, b in self.merges]}
-        data = {"version": "1.0", "truncation": None, "padding": None, "added_tokens": added, "normalizer": None,
-                "pre_tokenizer": split, "post_processor": None, "decoder": byte_level, "model": model}
-        with open(f"{path}.tmp", "w", encoding="utf-8") as file:
-            json.dump(data, file, ensure_ascii=False, indent=1)
-        os.replace(f"{path}.tmp", path)
+        """Writes tokenizer.json: the `tokenizers` package reads it and gives the same ids."""
+        vocab = {to_chars(token): id for token, id in self.vocab.items()}
+        content = file_content(vocab, [[to_chars(a), to_chars(b)] for a, b in self.merges], self.special_tokens, self.pattern)
+        temporary = f"{path}.{os.getpid()}.tmp"
+        with open(temporary, "w", encoding="utf-8") as file:
+            json.dump(content, file, ensure_ascii=False, indent=1)
+        os.replace(temporary, path)                                             # never half a file
 
     @classmethod
     def load(cls, path):
-        """Reads tokenizer.json. Raises ValueError in one line where the file is broken or asks for more than byte-level BPE."""
-        data = read_json(path)
+        """tokenizer.json -> Tokenizer. Raises ValueError where it is broken, or is more than byte-level BPE."""
+        content = read_json(path)
         try:
-            model, split = data["model"], data["pre_tokenizer"]
-            if split["type"] == "Sequence":
-                pattern, split = split["pretokenizers"][0]["pattern"]["Regex"], split["pretokenizers"][1]
-            else:
-                pattern = GPT2_PATTERN
-            if model["type"] != "BPE" or split["type"] != "ByteLevel" or split["add_prefix_space"]:
-                raise ValueError(f"{path} is no byte-level BPE tokenizer")
-            if data.get("normalizer") is not None:
-                raise ValueError(f"{path} has a normalizer, which changes the text: not supported")
-            specials = {token["content"]: token["id"] for token in data["added_tokens"]}
-            merges = [tuple(pair.split(" ")) if isinstance(pair, str) else tuple(pair) for pair in model["merges"]]
-            return cls._from_chars(model["vocab"], merges, specials, pattern, path)
-        except (KeyError, TypeError, IndexError) as error:
-            raise ValueError(f"{path} is no tokenizer.json: {type(error).__name__} {error}") from None
+            split = content["pre_tokenizer"] or {}
+            pattern = split["pretokenizers"][0]["pattern"]["Regex"] if "pretokenizers" in split else GPT2_PATTERN
+            specials = {token["content"]: token["id"] for token in content["added_tokens"]}
+            refuse_foreign(path, content, file_content({}, [], specials, pattern))
+            merges = [pair.split(" ") if isinstance(pair, str) else pair for pair in content["model"]["merges"]]
+            return cls.from_chars(content["model"]["vocab"], merges, specials, pattern, path)
+        except (KeyError, TypeError, AttributeError, IndexError) as error:
+            raise ValueError(f"{path} is not a tokenizer.json: {type(error).__name__} {error}") from None
 
     @classmethod
     def from_gpt2(cls, vocab_json, merges_txt):
-        """GPT-2's published vocab.json and merges.txt (paths) -> Tokenizer. What no merge makes is a special token."""
-        vocab = read_json(vocab_json)
+        """The two files GPT-2 is published as, vocab.json (or encoder.json) and merges.txt (or vocab.bpe) -> Tokenizer."""
         with open(merges_txt, encoding="utf-8") as file:
             lines = file.read().split("\n")
-        merges = []
-        for number, line in enumerate(lines, start=1):
-            if not line.strip() or number == 1 and line.startswith("#version"):
-                continue
-            pair = tuple(line.rstrip("\r").split(" "))
-            if len(pair) != 2:
-                raise ValueError(f"{merges_txt}:{number} is no merge: each line needs two tokens and a space between")
-            merges.append(pair)
-        made = set(CHAR_TO_BYTE) | {a + b for a, b in merges}
-        specials = {token: id for token, id in vocab.items() if token not in made}
-        return cls._from_chars(vocab, merges, specials, GPT2_PATTERN, vocab_json)
+        merges = [line.split(" ") for line in lines[lines[0].startswith("#version"):] if line]
+        vocab, made = read_json(vocab_json), {*CHAR_TO_BYTE, *map("".join, merges)}
+        specials = {token: id for token, id in vocab.items() if token not in made}  # what no merge makes: <|endoftext|>
+        return cls.from_chars(vocab, merges, specials, GPT2_PATTERN, merges_txt)
 
     @classmethod
-    def _from_chars(cls, vocab, merges, specials, pattern, path):
-        read = lambda token: bytes(CHAR_TO_BYTE[char] for char in token)
-        for token in chain(CHAR_TO_BYTE, (token for a, b in merges for token in (a, b, a + b))):
-            if token not in vocab:
-                raise ValueError(f"{path} has no token {token!r}")
-        tokens = {read(token): id for token, id in vocab.items() if token not in specials}
-        return cls(tokens, [(read(a), read(b)) for a, b in merges], specials, pattern)
+    def from_chars(cls, vocab, merges, specials, pattern, path):
+        """Vocabulary and merges as the files write them -> Tokenizer."""
+        for number, pair in enumerate(merges, start=1):
+            if len(pair) != 2:
+                raise ValueError(f"{path}: merge {number} is {pair}, not two tokens")
+            if missing := [token for token in (*pair, "".join(pair)) if token not in vocab]:
+                raise ValueError(f"{path}: merge {number} needs {missing[0]!r}, which is not in the vocabulary")
+        for char, byte in CHAR_TO_BYTE.items():
+            if char not in vocab:
+                raise ValueError(f"{path}: byte {byte} has no token, so texts with it would lose it")
+        tokens = {to_raw(token): id for token, id in vocab.items() if token not in specials}
+        return cls(tokens, [(to_raw(a), to_raw(b)) for a, b in merges], specials, pattern)
 
 
-def byte_characters():
-    """256 characters that can be seen, one a byte: GPT-2's way to write any byte string as text (encoder.py)."""
-    visible = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-    hidden = [byte for byte in range(256) if byte not in visible]
-    return {byte: chr(byte) for byte in visible} | {byte: chr(256 + i) for i, byte in enumerate(hidden)}
+# GPT-2 writes any byte string as visible characters (its encoder.py): a printable byte as itself, the others from U+0100 on.
+PRINTABLE = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+BYTE_TO_CHAR = dict(zip([*PRINTABLE, *(byte for byte in range(256) if byte not in PRINTABLE)], map(chr, [*PRINTABLE, *range(256, 324)])))
+CHAR_TO_BYTE = {char: byte for byte, char in sorted(BYTE_TO_CHAR.items())}
 
 
-BYTE_TO_CHAR = byte_characters()
-CHAR_TO_BYTE = {char: byte for byte, char in BYTE_TO_CHAR.items()}
+def to_chars(token):
+    return "".join(BYTE_TO_CHAR[byte] for byte in token)
+
+
+def to_raw(chars):
+    if foreign := [char for char in chars if char not in CHAR_TO_BYTE]:
+        raise ValueError(f"token {chars!r} is not written in byte-level characters ({foreign[0]!r})")
+    return bytes(CHAR_TO_BYTE[char] for char in chars)
+
+
+def file_content(vocab, merges, specials, pattern):
+    """What tokenizer.json says, as Python values."""
+    level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": pattern == GPT2_PATTERN}
+    split = {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
+    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+    return {"version": "1.0", "truncation": None, "padding": None, "normalizer": None, "post_processor": None, "decoder": level,
+            "added_tokens": [{"id": id, "content": name, **flags} for name, id in specials.items()],
+            "pre_tokenizer": level if level["use_regex"] else {"type": "Sequence", "pretokenizers": [split, level]},
+            "model": {"type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None,
+                      "end_of_word_suffix": None, "fuse_unk": False, "byte_fallback": False, "ignore_merges": False,
+                      "vocab": {**vocab, **specials}, "merges": merges}}
+
+
+def refuse_foreign(path, content, ours, where=""):
+    """Raises ValueError where tokenizer.json asks for something that would change ids and is not done here."""
+    harmless = {"version", "decoder", "trim_offsets", "special", "normalized", "unk_token", "fuse_unk", "vocab", "merges"}
+    for key, value in ours.items():
+        theirs = content.get(key, value)
+        if key == "post_processor" and theirs and theirs["type"] == "ByteLevel":  # only moves offsets
+            continue
+        for i, (one, other) in enumerate(zip(theirs, value)) if isinstance(value, list) else [(0, (theirs, value))]:
+            if isinstance(other, dict) and isinstance(one, dict):
+                refuse_foreign(path, one, other, f"{where}{key}.")
+            elif (one or None) != (other or None) and key not in harmless:
+                raise ValueError(f"{path} is not plain byte-level BPE: {where}{key} is {json.dumps(one)[:60]}")
 
 
 def read_json(path):
@@ -435,3 +463,63 @@ def read_json(path):
             return json.load(file)
     except ValueError as error:
         raise ValueError(f"{path} is not JSON: {error}") from None
+
+
+# --------------------------------------------------------------------------------------------------------- command line
+def read_texts(paths):
+    """Files -> str of about a million characters each; what is no UTF-8 becomes U+FFFD."""
+    for path in paths:
+        with open(path, encoding="utf-8", errors="replace", newline="") as file:
+            while text := file.read(1 << 20):
+                yield text + file.readline(1 << 16)
+
+
+def painted(tokenizer, ids):
+    """A text as its tokens: on a terminal coloured, elsewhere with bars between."""
+    tokens = [tokenizer.decode_bytes([id]).decode(errors="backslashreplace").replace("\n", "\\n") for id in ids]
+    if not sys.stdout.isatty():
+        return "|".join(tokens)
+    return "".join(f"\033[30;48;5;{(223, 158, 189, 225, 195)[i % 5]}m{token}" for i, token in enumerate(tokens)) + "\033[0m"
+
+
+def train_command(args):
+    def report(line):
+        if sys.stderr.isatty():
+            print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
+    if any(os.path.exists(args.out) and os.path.samefile(args.out, path) for path in args.input):
+        raise ValueError(f"--out {args.out} is one of the texts: give another name")
+    start = time.perf_counter()
+    tokenizer = train_bpe(read_texts(args.input), args.vocab_size, args.special, report=report)
+    seconds = time.perf_counter() - start
+    report("")
+    sample = next(read_texts(args.input), "")
+    if not tokenizer.merges:
+        raise ValueError(f"{' '.join(args.input)}: nothing to learn, no text has two letters side by side")
+    ids = tokenizer.encode_ordinary(sample)
+    tokenizer.save(args.out)
+    print("first merges:", " ".join(repr(to_chars(a + b)) for a, b in tokenizer.merges[:12]), "(Ġ is a space, Ċ a line's end)")
+    print(f"{tokenizer.n_vocab} tokens in {seconds:.1f} s, {len(sample.encode()) / len(ids):.2f} bytes a token -> {args.out}")
+    print(painted(tokenizer, tokenizer.encode_ordinary(" ".join(sample.split())[:100])))
+
+
+def main():
+    parser = run.OneLineParser(prog="bpe.py", description=__doc__, formatter_class=run.argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("input", nargs="+", help="text files to train on; or one tokenizer.json and a text to show")
+    parser.add_argument("--vocab-size", type=int, default=1024, help="bytes, merges and special tokens (default 1024)")
+    parser.add_argument("--out", default="tokenizer.json", help="where the tokenizer goes (default tokenizer.json)")
+    parser.add_argument("--special", nargs="*", default=[END, USER, ASSISTANT], help=f"default {END} {USER} {ASSISTANT}")
+    args = parser.parse_args()
+    try:
+        if len(args.input) == 2 and args.input[0].endswith(".json") and not os.path.exists(args.input[1]):
+            tokenizer = Tokenizer.load(args.input[0])
+            ids = tokenizer.encode_ordinary(args.input[1])
+            print(painted(tokenizer, ids), f"\n{len(ids)} tokens:", *ids)
+        else:
+            train_command(args)
+    except ValueError as error:
+        raise run.UserError(error) from None
+
+
+if __name__ == "__main__":
+    import run
+    run.main(main)
