@@ -290,6 +290,7 @@ class Tokenizer:
         self.tokens = {id: token for token, id in vocab.items()} | {id: to_bytes(name) for name, id in self.special_tokens.items()}
         self.n_vocab = max(self.tokens) + 1
         self.dtype = np.uint16 if self.n_vocab <= 1 << 16 else np.uint32
+        self.raw_ids = {token: np.array(id, self.dtype).tobytes() for token, id in vocab.items()}
         self.to_chunks, self.to_pieces = splitters(pattern)
         self.cache = ChunkCache(self.encode_chunk)
 
@@ -297,7 +298,7 @@ class Tokenizer:
         pieces = self.to_pieces(chunk)
         if len(pieces) > 1:
             return b"".join(map(self.cache.__getitem__, pieces))
-        return np.array([self.vocab[token] for token in merge_piece(to_bytes(chunk), self.ranks)], self.dtype).tobytes()
+        return b"".join(map(self.raw_ids.__getitem__, merge_piece(to_bytes(chunk), self.ranks)))
 
     def encode_to_bytes(self, text):
         """The fast path: a text in Python touches each chunk three times in C (find, look up, join) and no token at all."""
@@ -380,10 +381,14 @@ class Tokenizer:
         """tokenizer.json -> Tokenizer. Raises ValueError where it is broken, or is more than byte-level BPE."""
         content = read_json(path)
         try:
-            split = content["pre_tokenizer"] or {}
-            pattern = split["pretokenizers"][0]["pattern"]["Regex"] if "pretokenizers" in split else GPT2_PATTERN
+            split, post = (content.get(name) or {"type": None} for name in ("pre_tokenizer", "post_processor"))
+            pattern = split["pretokenizers"][0]["pattern"]["Regex"] if split["type"] == "Sequence" else GPT2_PATTERN
             specials = {token["content"]: token["id"] for token in content["added_tokens"]}
-            refuse_foreign(path, content, file_content({}, [], specials, pattern))
+            content |= {"pre_tokenizer": split, "post_processor": None if post["type"] == "ByteLevel" else post}  # it only moves offsets
+            ours = dict(settings(file_content({}, [], specials, pattern)))
+            for name, value in settings(content):
+                if (value or None) != (ours.get(name) or None):
+                    raise ValueError(f"{path} is not plain byte-level BPE: {name} is {json.dumps(value)}")
             merges = [pair.split(" ") if isinstance(pair, str) else pair for pair in content["model"]["merges"]]
             return cls.from_chars(content["model"]["vocab"], merges, specials, pattern, path)
         except (KeyError, TypeError, AttributeError, IndexError) as error:
@@ -407,17 +412,21 @@ class Tokenizer:
                 raise ValueError(f"{path}: merge {number} is {pair}, not two tokens")
             if missing := [token for token in (*pair, "".join(pair)) if token not in vocab]:
                 raise ValueError(f"{path}: merge {number} needs {missing[0]!r}, which is not in the vocabulary")
-        for char, byte in CHAR_TO_BYTE.items():
-            if char not in vocab:
-                raise ValueError(f"{path}: byte {byte} has no token, so texts with it would lose it")
+        for token in [token for token in vocab if token not in specials]:
+            if foreign := [char for char in token if char not in CHAR_TO_BYTE]:
+                raise ValueError(f"{path}: token {token!r} has {foreign[0]!r}, which stands for no byte: not byte-level BPE")
+        if missing := [byte for byte, char in enumerate(BYTE_TO_CHAR) if char not in vocab]:
+            raise ValueError(f"{path}: byte {missing[0]} has no token, texts with it would lose it")
+        if len({id for id in vocab.values() if type(id) is int and id >= 0}) < len(vocab):
+            raise ValueError(f"{path}: ids are not all different whole numbers")
         tokens = {to_raw(token): id for token, id in vocab.items() if token not in specials}
         return cls(tokens, [(to_raw(a), to_raw(b)) for a, b in merges], specials, pattern)
 
 
 # GPT-2 writes any byte string as visible characters (its encoder.py): a printable byte as itself, the others from U+0100 on.
-PRINTABLE = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-BYTE_TO_CHAR = dict(zip([*PRINTABLE, *(byte for byte in range(256) if byte not in PRINTABLE)], map(chr, [*PRINTABLE, *range(256, 324)])))
-CHAR_TO_BYTE = {char: byte for byte, char in sorted(BYTE_TO_CHAR.items())}
+HIDDEN = [*range(0, 0x21), *range(0x7F, 0xA1), 0xAD]
+BYTE_TO_CHAR = [chr(256 + HIDDEN.index(byte)) if byte in HIDDEN else chr(byte) for byte in range(256)]
+CHAR_TO_BYTE = {char: byte for byte, char in enumerate(BYTE_TO_CHAR)}
 
 
 def to_chars(token):
@@ -425,8 +434,6 @@ def to_chars(token):
 
 
 def to_raw(chars):
-    if foreign := [char for char in chars if char not in CHAR_TO_BYTE]:
-        raise ValueError(f"token {chars!r} is not written in byte-level characters ({foreign[0]!r})")
     return bytes(CHAR_TO_BYTE[char] for char in chars)
 
 
@@ -443,18 +450,14 @@ def file_content(vocab, merges, specials, pattern):
                       "vocab": {**vocab, **specials}, "merges": merges}}
 
 
-def refuse_foreign(path, content, ours, where=""):
-    """Raises ValueError where tokenizer.json asks for something that would change ids and is not done here."""
-    harmless = {"version", "decoder", "trim_offsets", "special", "normalized", "unk_token", "fuse_unk", "vocab", "merges"}
-    for key, value in ours.items():
-        theirs = content.get(key, value)
-        if key == "post_processor" and theirs and theirs["type"] == "ByteLevel":  # only moves offsets
-            continue
-        for i, (one, other) in enumerate(zip(theirs, value)) if isinstance(value, list) else [(0, (theirs, value))]:
-            if isinstance(other, dict) and isinstance(one, dict):
-                refuse_foreign(path, one, other, f"{where}{key}.")
-            elif (one or None) != (other or None) and key not in harmless:
-                raise ValueError(f"{path} is not plain byte-level BPE: {where}{key} is {json.dumps(one)[:60]}")
+def settings(content, where=""):
+    """Nested dicts and lists -> (name, value) of each setting that changes ids: "model dropout", None."""
+    if not isinstance(content, (dict, list)):
+        yield where.strip(), content
+        return
+    for key, value in content.items() if isinstance(content, dict) else enumerate(content):
+        if key not in ("version", "decoder", "trim_offsets", "special", "normalized", "unk_token", "fuse_unk", "vocab", "merges"):
+            yield from settings(value, f"{where} {key}")
 
 
 def read_json(path):
