@@ -1,22 +1,22 @@
-"""Step 1, pre-training: gather text, clean it, tokenize it, and train a GPT to predict the next token.
+"""Step 1, pre-training: gather text, clean it, tokenize it, train a GPT to predict the next token, look at what it does.
 
-in    nothing (the tiny world of data/, with the web's dirt planted in it), or --data FILES FOLDERS GLOBS URLS
-out   out/pretrain.pt weights, out/tokenizer.json, out/clean.jsonl the cleaned text, out/train-*.bin and out/heldout-*.bin token ids
-      (described in out/shards.json), out/pretrain.json figures, out/pretrain.png loss curve, out/attention.png one head at work
+in    nothing (the tiny world of data/, with the web's dirt planted in it), or --data FILES FOLDERS GLOBS ADDRESSES
+out   out/pretrain.pt weights, out/tokenizer.json, out/clean.jsonl cleaned text, out/train-*.bin and out/heldout-*.bin token ids (described in
+      out/shards.json), out/pretrain.json figures, out/pretrain.png loss curves, out/attention.png one attention head at work
 run   python train_pretrain.py                                          (--quick: the same code in seconds)
       python train_pretrain.py --data my_texts/ --minutes 30            your text, and a schedule that fits the clock
       torchrun --nproc_per_node=2 train_pretrain.py                     several processes or GPUs
-see   what each cleaning rule threw away; the loss fall; a base model that knows facts, but answers a question with questions
+see   what each cleaning rule threw away; the loss fall; a base model that knows facts and answers a question with questions
 """
 import json
 import math
 import os
 import signal
-import sys
 import time
 from collections import deque
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from datetime import timedelta
 from hashlib import blake2b
 from pathlib import Path
 
@@ -30,55 +30,58 @@ from bpe import Tokenizer, train_bpe
 from data.clean import Report, clean
 from data.dirt import CleaningGrade, Planted, plant
 from data.gather import gather, inputs
-from data.shards import load_shards, sample_rows, write_shards
-from model import END, GPT, SPECIAL_TOKENS, GPTConfig, fingerprint, make_optimizer, next_token_loss, save_checkpoint, take_step
+from data.shards import load_shards, sample_rows, split_documents, write_shards
+from model import END, GPT, SPECIAL_TOKENS, GPTConfig, fingerprint, next_token_loss, save_checkpoint
 from run import UserError, flag
 
-PRESETS = {   # "gpu" is the shape of GPT-2 124M (Radford 2019) with the batch of half a million tokens of GPT-3 (Brown 2020, table 2.1)
-    "laptop": dict(n_layer=4, n_head=4, n_embd=128, block_size=64, vocab_size=1024, batch_size=32, accumulate=1, steps=1400, learning_rate=2e-3),
-    "desktop": dict(n_layer=6, n_head=6, n_embd=384, block_size=256, vocab_size=8192, batch_size=64, accumulate=1, steps=5000, learning_rate=1e-3),
-    "gpu": dict(n_layer=12, n_head=12, n_embd=768, block_size=1024, vocab_size=50304, batch_size=32, accumulate=16, steps=19000, learning_rate=6e-4),
+PRESETS = {   # "gpu" is the shape of GPT-2 124M (Radford 2019) with the half million tokens a step of GPT-3's smallest (Brown 2020, table 2.1)
+    "laptop": dict(n_layer=4, n_head=4, n_embd=128, block_size=64, vocab_size=1024, batch_size=32, accumulate=1, steps=1400),
+    "desktop": dict(n_layer=6, n_head=6, n_embd=384, block_size=256, vocab_size=8192, batch_size=64, accumulate=1, steps=5000),
+    "gpu": dict(n_layer=12, n_head=12, n_embd=768, block_size=1024, vocab_size=50304, batch_size=32, accumulate=16, steps=19000),
 }
 
 
 @dataclass
 class Config(run.CommonConfig):
-    data: tuple = flag((), "files, folders, globs or http(s) addresses of .txt .md .html .jsonl .parquet, also .gz (without it: the tiny world)")
+    data: tuple = flag((), "files, folders, globs, http(s) addresses: .txt .md .html .jsonl .parquet, also .gz (none: the tiny world)")
     text_field: str = flag("text", "the field of .jsonl and .parquet that holds the text")
     language: str = flag("en", "en drops texts in other languages and scripts, any keeps them", choices=("en", "any"))
     raw: bool = flag(False, "take the text as it is, without cleaning")
-    size: float = flag(1.0, "of the tiny world; 1 is 4.7 MB", quick=0.1)
+    size: float = flag(1.0, "of the tiny world; 1 is 4.7 MB", quick=0.1, least=0.001)
     heldout_share: float = flag(0.01, "share of the documents held out for evaluation", quick=0.05, least=0.0)
-    heldout_tail: float = flag(0.0, "hold out the last part of the text instead, as 0.1 for the last tenth", least=0.0)
-    preset: str = flag("laptop", "sizes for a machine: laptop, desktop, gpu; the flags below change single ones", choices=tuple(PRESETS))
-    n_layer: int = flag(0, "transformer blocks (0, here and below: as the preset has it)", quick=2)
-    n_head: int = flag(0, "attention heads")
-    n_embd: int = flag(0, "channels", quick=64)
-    block_size: int = flag(0, "context in tokens")
-    vocab_size: int = flag(0, "tokens in the vocabulary", quick=512)
-    batch_size: int = flag(0, "rows in a batch, all processes together")
-    accumulate: int = flag(0, "batches whose gradients are added before a step")
+    heldout_tail: float = flag(0.0, "hold out the end of the text instead: 0.1 is the last tenth", least=0.0)
+    preset: str = flag("laptop", "sizes for a machine; the flags below change single ones", choices=tuple(PRESETS))
+    n_layer: int = flag(0, "transformer blocks (0, here and below: as the preset has it)", quick=2, least=0)
+    n_head: int = flag(0, "attention heads", least=0)
+    n_embd: int = flag(0, "channels", quick=64, least=0)
+    block_size: int = flag(0, "context in tokens", least=0)
+    vocab_size: int = flag(0, "tokens in the vocabulary", quick=512, least=0)
+    batch_size: int = flag(0, "rows in a batch, all processes together", least=0)
+    accumulate: int = flag(0, "batches whose gradients are added up for one step", least=0)
     steps: int = flag(0, "optimizer steps", quick=60, least=0)
-    minutes: float = flag(0.0, "stop after so many minutes from the start, tokenizer included, and fit the schedule to that", least=0.0)
-    learning_rate: float = flag(0.0, "peak", least=0.0)
+    minutes: float = flag(0.0, "stop training so many minutes after the start, and fit the schedule to that", least=0.0)
+    optimizer: str = flag("adamw", "what turns matrices' gradients into steps", choices=("adamw", "muon"))
+    learning_rate: float = flag(2e-3, "AdamW's peak", least=0.0)
+    muon_rate: float = flag(0.02, "Muon's peak", least=0.0)
+    weight_decay: float = flag(0.1, "pulls matrices towards zero", least=0.0)
     warmup: int = flag(100, "steps until the peak", quick=10, least=0)
-    schedule: str = flag("cosine", "how the learning rate falls to a tenth", choices=("cosine", "linear"))
+    schedule: str = flag("cosine", "how the learning rate falls to a tenth of the peak", choices=("cosine", "linear"))
     save_every: int = flag(200, "steps between saves", quick=10, least=1)
 
     def __post_init__(self):
         for name, value in PRESETS[self.preset].items():
-            if not getattr(self, name):
-                setattr(self, name, value)
-        if self.heldout_tail >= 1 or self.heldout_share >= 1:
-            raise UserError("--heldout-tail and --heldout-share are shares below 1, as 0.1 for a tenth")
+            setattr(self, name, getattr(self, name) or value)
+        if self.heldout_tail >= 1 or self.heldout_share >= 1 or not (self.heldout_tail or self.heldout_share):
+            raise UserError("--heldout-share and --heldout-tail lie between 0 and 1, as 0.1 for a tenth: without held-out text nothing can be judged")
         if self.n_embd % self.n_head:
             raise UserError(f"--n-embd {self.n_embd} is not a multiple of --n-head {self.n_head}")
+        if self.vocab_size < 256 + len(SPECIAL_TOKENS):
+            raise UserError(f"--vocab-size {self.vocab_size} is too small: 256 bytes and {len(SPECIAL_TOKENS)} control tokens need {256 + len(SPECIAL_TOKENS)}")
 
 
-# ---- gather and clean
-
+# --------------------------------------------------------------------------------------------------------- gather, clean
 def raw_documents(config):
-    """Planted(text, label, good) one at a time: the tiny world with dirt in it, or what --data names (nobody knows what is dirt there)."""
+    """Planted(text, label, good) one at a time: the tiny world with dirt in it, or what --data names, where nobody knows what is dirt."""
     if config.data:
         return (Planted(document, None, None) for document in gather(config.data, config.text_field, Path(config.out) / "downloads"))
     return plant(data.documents(config.seed, config.size), config.seed)
@@ -86,138 +89,147 @@ def raw_documents(config):
 
 def clean_to_file(config, path):
     """Cleans everything into `path`, one JSON string a line, and shows what each rule did. Returns figures for pretrain.json."""
-    report, grade, waiting, kept_characters = Report(), CleaningGrade(), deque(), 0
+    report, grade, waiting, characters = Report(), CleaningGrade(), deque(), 0
 
     def texts():
         for planted in raw_documents(config):
-            waiting.append(planted)
+            waiting.append(planted)                                      # until cleaning, which looks ahead, hands it back
             yield planted.text
 
-    documents = ((text if isinstance(text, str) else text.decode("utf-8", "replace"), None) for text in texts()) if config.raw else clean(
-        texts(), report, config.language, workers=os.cpu_count())
     with run.atomic(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
-        for text, fault in documents:
+        for text, fault in clean(texts(), report, config.language, workers=os.cpu_count(), raw=config.raw):
             planted = waiting.popleft()
             if not config.data:
                 grade.add(planted, None if fault else text)
             if not fault:
-                kept_characters += len(text)
+                characters += len(text)
                 file.write(json.dumps(text, ensure_ascii=False) + "\n")
-    if kept_characters == 0:
+    if characters == 0:
         raise UserError(f"nothing is left of {' '.join(config.data)} after cleaning ({report.documents} documents): is it English text? Try --language any, or --raw")
-    figures = {"characters": kept_characters, "documents": report.documents, "kept": report.kept, "repairs": report.repairs, "filters": report.filters}
-    if grade.dirt:
+    figures = {"characters": characters, "documents": report.documents, "kept": report.kept, "repairs": report.repairs, "filters": report.filters}
+    print(f"clean: kept {report.kept:,} of {report.documents:,} documents, {characters / 1e6:.1f} million characters", *report.lines(), sep="\n")
+    if not config.data:
         figures |= {"dirt_removed": run.share(grade.gone.total(), grade.dirt.total()), "clean_lost": run.share(grade.words_lost, grade.words),
                     "dirt_removed_by_kind": {kind: run.share(grade.gone[kind], n) for kind, n in grade.dirt.items()}}
-    show_cleaning(figures)
+        print(f"  planted dirt removed {run.shown(figures['dirt_removed'], 1)}, words of clean text lost {run.shown(figures['clean_lost'], 2)}")
     return figures
 
 
-def show_cleaning(figures):
-    print(f"clean: kept {figures['kept']:,} of {figures['documents']:,} documents, {figures['characters'] / 1e6:.1f} million characters")
-    for family in ("repairs", "filters"):
-        for name, entry in figures[family].items():
-            if entry["count"]:
-                example = " ".join(entry["examples"][0].split())[:70] if family == "filters" else entry["examples"][0][:110]
-                print(f"  {'repaired' if family == 'repairs' else 'dropped ':8} {entry['count']:7,}  {name:24} {example}")
-    if "dirt_removed" in figures:
-        print(f"  planted dirt removed {run.shown(figures['dirt_removed'], 1)}, words of clean text lost {run.shown(figures['clean_lost'], 2)}")
-
-
-# ---- tokenize
-
-def split_documents(path, config, characters):
-    """Reads the cleaned text and yields (split, text): by a hash of the document, or the tail of the whole text, cut to the character."""
-    cut, at = int(characters * (1 - config.heldout_tail)), 0
-    with open(path, encoding="utf-8") as file:
-        for line in file:
-            text = json.loads(line)
-            if not config.heldout_tail:
-                place = int.from_bytes(blake2b(text.encode(), digest_size=4).digest()) / 2**32
-                yield ("heldout" if place < config.heldout_share else "train"), text
-                continue
-            head, tail = text[: max(0, cut - at)], text[max(0, cut - at) :]
-            at += len(text)
-            if head:
-                yield "train", head
-            if tail:
-                yield "heldout", tail
-
-
-def tokenizer_sample(path, config, characters, most=100_000_000):
-    """Training text for the tokenizer: all of it, or evenly spread documents with about `most` characters."""
-    every = max(1, characters // most)
-    train = (text for split, text in split_documents(path, config, characters) if split == "train")
-    return (text for index, text in enumerate(train) if index % every == 0)
-
-
+# -------------------------------------------------------------------------------------------------------------- tokenize
 def dependencies(config):
-    """What the shards were made from, as text: settings, input files, and the code that made them."""
-    code = blake2b(b"".join(path.read_bytes() for path in [Path("bpe.py"), *sorted(Path("data").glob("*.py"))] if path.exists()), digest_size=8)
-    names = ("data", "text_field", "language", "raw", "size", "seed", "heldout_share", "heldout_tail", "vocab_size")
-    return json.dumps({**{name: getattr(config, name) for name in names}, "inputs": inputs(config.data), "code": code.hexdigest()})
+    """What the shards are made from, as text: settings, input files, and the code that makes them."""
+    here = Path(__file__).parent
+    code = blake2b(b"".join(path.read_bytes() for path in [here / "bpe.py", *sorted((here / "data").glob("*.py"))]), digest_size=8).hexdigest()
+    names = ("text_field", "language", "raw", "size", "seed", "heldout_share", "heldout_tail", "vocab_size")
+    return json.dumps({**{name: getattr(config, name) for name in names}, "inputs": inputs(config.data), "code": code})
 
 
 def prepare(config):
-    """Gather, clean, tokenize. Returns (tokenizer, the description in shards.json); finished work is reused when nothing it depends on has changed."""
+    """Gather, clean, tokenize. Returns (tokenizer, shards.json's content); finished work is used again when nothing it depends on has changed."""
     out, made_from = Path(config.out), dependencies(config)
     if (out / "shards.json").exists() and (out / "tokenizer.json").exists():
         description, tokenizer = run.read_json(out / "shards.json"), Tokenizer.load(out / "tokenizer.json")
         if description.get("made_from") == made_from and description.get("vocabulary") == fingerprint(tokenizer):
-            load_shards(out, "train"), load_shards(out, "heldout")
-            print(f"using the shards in {out}/ (nothing they depend on has changed)")
+            print(f"{out}/shards.json: nothing that the token ids depend on has changed, using them again")
             return tokenizer, description
     cleaning = clean_to_file(config, out / "clean.jsonl")
-    tokenizer = train_bpe(tokenizer_sample(out / "clean.jsonl", config, cleaning["characters"]), config.vocab_size, SPECIAL_TOKENS)
+    documents = lambda: split_documents(out / "clean.jsonl", config.heldout_share, config.heldout_tail, cleaning["characters"])
+    every = 1 + cleaning["characters"] // 100_000_000                    # 100 MB, evenly spread, teach a tokenizer all it can learn
+    train_texts = (text for split, text in documents() if split == "train")
+    tokenizer = train_bpe((text for i, text in enumerate(train_texts) if i % every == 0), config.vocab_size, SPECIAL_TOKENS)
     tokenizer.save(out / "tokenizer.json")
-    split = split_documents(out / "clean.jsonl", config, cleaning["characters"])
-    description = write_shards(out, split, tokenizer, workers=os.cpu_count(), made_from=made_from, vocabulary=fingerprint(tokenizer), cleaning=cleaning)
+    description = write_shards(out, documents(), tokenizer, made_from=made_from, vocabulary=fingerprint(tokenizer), cleaning=cleaning)
+    print(f"tokenize: {tokenizer.n_vocab:,} tokens in the vocabulary, {description['train']['tokens']:,} to train on, {description['heldout']['tokens']:,} held out")
     return tokenizer, description
 
 
-# ---- train
+# ----------------------------------------------------------------------------------------------------------------- train
+def orthogonalize(G, steps=5):
+    """(..., m, n) -> about U V^T of the singular value decomposition G = U S V^T: every direction gets the same length. A quintic Newton-Schulz
+    iteration pushes all singular values to within [0.7, 1.2] (Jordan 2024, "Muon"; its coefficients)."""
+    X = G.mT if G.size(-2) > G.size(-1) else G                           # the smaller side first: (..., m, n), m <= n
+    X = X / (X.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+    for _ in range(steps):
+        A = X @ X.mT                                                     # (..., m, m)
+        X = 3.4445 * X + (-4.7750 * A + 2.0315 * A @ A) @ X
+    return X.mT if G.size(-2) > G.size(-1) else X
+
+
+class Muon(torch.optim.AdamW):
+    """AdamW for embeddings and vectors; for the matrices inside the blocks, momentum whose singular values are all set to one (Jordan 2024).
+
+    Matrices come in groups with muon=True. A fused q, k, v matrix (3C, C) is three matrices to it.
+    """
+
+    @torch.no_grad()
+    def step(self):
+        ours = [group for group in self.param_groups if group["muon"]]
+        for group in ours:
+            for p in group["params"]:
+                state = self.state[p]
+                momentum = state.setdefault("momentum", torch.zeros_like(p))
+                momentum.lerp_(p.grad, 1 - 0.95)
+                wanted = p.grad.lerp(momentum, 0.95)                     # Nesterov: one step ahead
+                parts = wanted.view(3, -1, p.size(1)) if p.size(0) == 3 * p.size(1) else wanted[None]      # (1 or 3, m, n)
+                update = orthogonalize(parts) * max(1, parts.size(1) / parts.size(2)) ** 0.5
+                p.mul_(1 - group["lr"] * group["weight_decay"]).add_(update.view_as(p), alpha=-group["lr"])
+                p.grad = None                                            # AdamW, next, passes over it
+        return super().step()
+
+
+def make_optimizer(model, config):
+    """AdamW (Loshchilov 2019) or Muon; weight decay on matrices only: gains and biases have no scale to control."""
+    blocks = [p for p in model.blocks.parameters() if p.dim() == 2]
+    embeddings = [p for name, p in model.named_parameters() if p.dim() == 2 and not name.startswith("blocks.")]
+    vectors = [p for p in model.parameters() if p.dim() < 2]
+    muon = config.optimizer == "muon"
+    groups = [{"params": blocks, "muon": muon, "weight_decay": config.weight_decay, "peak": config.muon_rate if muon else config.learning_rate},
+              {"params": embeddings, "muon": False, "weight_decay": config.weight_decay, "peak": config.learning_rate},
+              {"params": vectors, "muon": False, "weight_decay": 0.0, "peak": config.learning_rate}]
+    return (Muon if muon else torch.optim.AdamW)(groups, lr=config.learning_rate, betas=(0.9, 0.95), fused=True)
+
+
+def rate(step, progress, config):
+    """The share of the peak learning rate: linear warm-up, then a cosine or a line down to a tenth; progress in [0, 1] is what is over, in steps or in time."""
+    fall = 0.5 * (1 + math.cos(math.pi * progress)) if config.schedule == "cosine" else 1 - progress
+    return min(1, (step + 1) / max(1, config.warmup)) * (0.1 + 0.9 * fall)
+
 
 class Team:
     """The processes of this run: one, or those that torchrun started. Only the first speaks and writes."""
 
     def __init__(self, config):
         self.size, self.rank = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("RANK", 0))
+        if config.batch_size % self.size:
+            raise UserError(f"--batch-size {config.batch_size} cannot be shared by {self.size} processes: give a multiple of {self.size}")
         self.device = run.pick_device(config.device)
         if self.size > 1:
             if self.device.type == "cuda":
                 self.device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
                 torch.cuda.set_device(self.device)
-            dist.init_process_group("nccl" if self.device.type == "cuda" else "gloo")
-        if config.batch_size % self.size:
-            raise UserError(f"--batch-size {config.batch_size} cannot be shared by {self.size} processes: give a multiple of {self.size}")
+            dist.init_process_group("nccl" if self.device.type == "cuda" else "gloo", timeout=timedelta(days=7))   # cleaning may take days
 
     def first_does(self, function, *arguments):
         """The first process runs the function; then the others do, and find its work done."""
-        if self.size > 1 and self.rank > 0:
+        if self.rank > 0:
             dist.barrier()
         answer = function(*arguments)
         if self.size > 1 and self.rank == 0:
             dist.barrier()
         return answer
 
-    def mean(self, value):
-        """Mean of a float over the processes."""
+    def agree(self, value, how="mean"):
+        """The mean of a float over the processes, or, with how="first", the first one's."""
         if self.size == 1:
             return value
-        total = torch.tensor(value, dtype=torch.float64, device=self.device)
-        dist.all_reduce(total)
-        return float(total) / self.size
-
-
-def rate(step, progress, config):
-    """Learning rate: linear warm-up, then a cosine or a line from the peak to a tenth of it; progress in [0, 1] is the part of steps or time that is over."""
-    fall = 0.5 * (1 + math.cos(math.pi * progress)) if config.schedule == "cosine" else 1 - progress
-    return config.learning_rate * min(1, (step + 1) / max(1, config.warmup)) * (0.1 + 0.9 * fall)
+        shared = torch.tensor(value, dtype=torch.float64 if self.device.type != "mps" else torch.float32, device=self.device)
+        dist.broadcast(shared, 0) if how == "first" else dist.all_reduce(shared)
+        return float(shared) if how == "first" else float(shared) / self.size
 
 
 @torch.no_grad()
 def heldout_loss(model, shards, T, device, most=8192):
-    """Mean nats a token over the first `most` held-out tokens. Windows overlap by half, so that each token is judged once and with half a context before it."""
+    """Mean nats a token over the first `most` held-out tokens. Windows overlap by half, so that each token is judged once, with half a context before it."""
     last = min(most, len(shards)) - 1
     T, total, judged = min(T, last), 0.0, 0
     starts = [*range(0, last - T, max(1, T // 2)), last - T]
@@ -232,67 +244,93 @@ def heldout_loss(model, shards, T, device, most=8192):
     return total / last
 
 
-class Clock:
-    """How much of the run is over, in steps or, with --minutes, in time since the start. The first process' clock counts for all."""
+class Run:
+    """The state of training: everything that --resume needs to end with the same bits, and the clock."""
 
-    def __init__(self, config, started, spent=0.0):
-        self.config, self.started, self.spent = config, started, spent
+    def __init__(self, config, team, tokenizer, description, started):
+        torch.manual_seed(config.seed)                                   # GPT() draws its weights from torch's own generator
+        self.config, self.team, self.made_from = config, team, description["made_from"]
+        self.model = GPT(GPTConfig(tokenizer.n_vocab, config.block_size, config.n_layer, config.n_head, config.n_embd)).to(team.device)
+        self.optimizer = make_optimizer(self.model, config)
+        self.generator = torch.Generator().manual_seed(config.seed)      # where in the text each row begins
+        self.step, self.curve, self.started, self.training_seconds = 0, [], started, 0.0
+        if state := run.load_state(config, "pretrain"):
+            if state["made_from"] != self.made_from:
+                raise UserError(f"{config.out}/pretrain.state.pt was trained on other text than there is now: start afresh without --resume")
+            self.model.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.generator.set_state(state["generator"])
+            self.step, self.curve, self.training_seconds = state["step"], state["curve"], state["training_seconds"]
+            self.started = time.time() - state["seconds"]                # --minutes counts what was spent before
 
-    def seconds(self):
-        return self.spent + time.time() - self.started
+    def save(self):
+        if self.team.rank == 0:
+            run.save_state(self.config, "pretrain", made_from=self.made_from, step=self.step, curve=self.curve, training_seconds=self.training_seconds,
+                           seconds=time.time() - self.started, model=self.model.state_dict(), optimizer=self.optimizer.state_dict(), generator=self.generator.get_state())
 
-    def progress(self, step, team):
-        """In [0, 1]; 1 means stop."""
+    def progress(self):
+        """What is over of the steps, or of the time with --minutes, in [0, 1]; the first process' clock counts."""
         if not self.config.minutes:
-            return step / self.config.steps
-        progress = torch.tensor(min(1.0, self.seconds() / (60 * self.config.minutes)), device=team.device)
-        if team.size > 1:
-            dist.broadcast(progress, 0)
-        return float(progress)
+            return self.step / self.config.steps
+        return self.team.agree(min(1.0, (time.time() - self.started) / (60 * self.config.minutes)), how="first")
 
 
-def train(config, team, tokenizer, train_shards, heldout, started):
-    """Returns (model, curve); curve is a list of [step, train loss, held-out loss], nats a token."""
-    torch.manual_seed(config.seed)                                      # the one global seed: weights are initialised from it
-    sizes = GPTConfig(tokenizer.n_vocab, config.block_size, config.n_layer, config.n_head, config.n_embd)
-    model = GPT(sizes).to(team.device)
-    optimizer = make_optimizer(model, config.learning_rate)
-    generator = torch.Generator().manual_seed(config.seed)
-    state = run.load_state(config, "pretrain") or {"step": 0, "curve": [], "seconds": time.time() - started}
-    if "model" in state:
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        generator.set_state(state["generator"])
-    network = torch.compile(model) if team.device.type == "cuda" else model
+def update(state, network, shards):
+    """One optimizer step on `accumulate` batches. Returns the mean loss of this process' rows, nats a token."""
+    config, team, total = state.config, state.team, 0.0
+    for part in range(config.accumulate):
+        tokens = sample_rows(shards, config.batch_size, config.block_size, state.generator)     # (B, T+1): all processes draw the same rows,
+        tokens = tokens[team.rank :: team.size].to(team.device)                                 # each trains on its own part of them
+        last = part == config.accumulate - 1
+        with nullcontext() if last or team.size == 1 else network.no_sync():                    # gradients meet once a step
+            with torch.autocast(team.device.type, torch.bfloat16, enabled=team.device.type == "cuda"):
+                loss = next_token_loss(network, tokens)
+            (loss / config.accumulate).backward()
+        total += loss.detach() / config.accumulate
+    torch.nn.utils.clip_grad_norm_(state.model.parameters(), 1.0)
+    share = rate(state.step, state.progress(), config)
+    for group in state.optimizer.param_groups:
+        group["lr"] = share * group["peak"]
+    state.optimizer.step()
+    state.optimizer.zero_grad(set_to_none=True)
+    state.step += 1
+    return total
+
+
+def train(state, shards, heldout, tokenizer):
+    """Runs until the steps or the minutes are over; Ctrl-C saves first. state.curve gets [step, train loss, held-out loss] rows, means since the row before."""
+    config, team, stop = state.config, state.team, []
+    network = torch.compile(state.model) if team.device.type == "cuda" else state.model
     network = DistributedDataParallel(network) if team.size > 1 else network
-    autocast = torch.autocast("cuda", torch.bfloat16) if team.device.type == "cuda" else nullcontext()
-    step, curve, clock = state["step"], state["curve"], Clock(config, time.time(), state["seconds"])
-    progress = run.Progress(config.steps, step)
-    while clock.progress(step, team) < 1:
-        loss = 0.0
-        tokens = sample_rows(train_shards, config.batch_size, config.block_size, generator)     # (B, T+1): all processes draw the same rows,
-        tokens = tokens[team.rank :: team.size].to(team.device)                                 # each keeps its own part of them
-        with autocast:
-            loss = next_token_loss(network, tokens)
-        take_step(optimizer, loss, rate(step, clock.progress(step, team), config))
-        step += 1
-        if step % 50 == 0 or step == config.steps:
-            curve.append([step, team.mean(float(loss)), heldout_loss(model, heldout, config.block_size, team.device)])
-            progress.report(step, loss=curve[-1][1], heldout=curve[-1][2])
-        if step % config.save_every == 0:
-            run.save_state(config, "pretrain", step=step, curve=curve, seconds=clock.seconds(), model=model.state_dict(),
-                           optimizer=optimizer.state_dict(), generator=generator.get_state())
-    return model, curve
+    before = signal.signal(signal.SIGINT, lambda *_: stop.append(True))  # a step is never left half done
+    total, now = (config.steps, lambda: state.step) if not config.minutes else (int(60 * config.minutes), lambda: int(time.time() - state.started))
+    progress, losses, every = run.Progress(total, now(), "step" if not config.minutes else "second"), [], max(1, min(50, config.steps // 20))
+    while state.progress() < 1 and not stop:
+        started = time.time()
+        losses.append(update(state, network, shards))
+        state.training_seconds += time.time() - started
+        done = state.progress() >= 1
+        if state.step % every == 0 or done:
+            loss = team.agree(float(torch.stack(losses).mean()))
+            state.curve.append([state.step, loss, heldout_loss(state.model, heldout, config.block_size, team.device)])
+            losses = []
+            if team.rank == 0:
+                speed = state.step * config.batch_size * config.accumulate * config.block_size / state.training_seconds
+                progress.report(total if done else min(now(), total - 1), loss=loss, heldout_loss=state.curve[-1][2], tokens_per_second=speed)
+        if team.rank == 0 and state.step % (every * 4) == 0 and not done:
+            print("  sample: " + " ".join(go_on(state.model, tokenizer, [""], 40, 0.8, torch.Generator(team.device).manual_seed(0))[0].split()))
+        if state.step % config.save_every == 0 or done or stop:
+            state.save()
+    signal.signal(signal.SIGINT, before)
+    if stop:
+        raise KeyboardInterrupt
 
 
-# ---- look
-
-@torch.no_grad()
+# ------------------------------------------------------------------------------------------------------------------ look
 def go_on(model, tokenizer, prompts, n, temperature=0.0, generator=None):
     """The n tokens with which a base model continues each prompt, as text; every prompt stands at the beginning of a document."""
-    end = tokenizer.special_tokens[END]
+    end, answers = tokenizer.special_tokens[END], []
     rows = [[end, *tokenizer.encode_ordinary(prompt)] for prompt in prompts]
-    answers = []
     for first in range(0, len(rows), 64):
         part = rows[first : first + 64]
         tokens = model.generate(part, n, temperature=temperature, generator=generator).tokens.tolist()
@@ -300,16 +338,82 @@ def go_on(model, tokenizer, prompts, n, temperature=0.0, generator=None):
     return answers
 
 
-def look(model, tokenizer):
-    prompts = data.recall_prompts()
-    answers = go_on(model, tokenizer, [prompt for prompt, _ in prompts], 12)
-    recalled = sum(answer.startswith(wanted) for answer, (_, wanted) in zip(answers, prompts))
-    questions = data.bare_questions("heldout")
-    asked = go_on(model, tokenizer, [q + "\n" for q in questions], 24)
-    asked2 = go_on(model, tokenizer, questions, 24)
-    for q, a in zip(questions[:8], asked2): print(repr(q), repr(a))
-    print([ (p,a) for a,(p,w) in zip(answers,prompts) if not a.startswith(w)][:10])
-    return {"fact_recall": run.share(recalled, len(prompts)), "answers_with_questions": run.share(sum(map(data.asks_back, asked2)), len(questions)), "nl": run.share(sum(map(data.asks_back, asked)), len(questions))}
+def look(model, tokenizer, generator):
+    """What a base model is: figures on the tiny world's facts and questions, and what it says, printed. It knows, but it neither answers nor stops."""
+    facts, questions = data.recall_prompts(), data.bare_questions("heldout")
+    answers = go_on(model, tokenizer, [prompt for prompt, _ in facts], 12)
+    asked = go_on(model, tokenizer, questions, 24)
+    recalled = [answer.startswith(wanted) for answer, (_, wanted) in zip(answers, facts)]
+    print("\nfacts, continued:")
+    for (prompt, _), answer in list(zip(facts, answers))[:4]:
+        print(f"  {prompt} |{' '.join(answer.split())}")
+    print("questions, continued:")
+    for question, answer in list(zip(questions, asked))[:4]:
+        print(f"  {question} | {' '.join(answer.split())}")
+    for temperature in (0.5, 1.0, 1.5):
+        print(f"from nothing, temperature {temperature}: {' '.join(go_on(model, tokenizer, [''], 40, temperature, generator)[0].split())}")
+    return {"fact_recall": run.share(sum(recalled), len(facts)), "answers_with_questions": run.share(sum(map(data.asks_back, asked)), len(questions))}
+
+
+@torch.no_grad()
+def attention_maps(model, tokens):
+    """tokens: (T,) int64 -> (n_layer, H, T, T): how much each token (row) looks at each earlier one (column)."""
+    inputs, maps = [], []
+    hooks = [block.attention.register_forward_pre_hook(lambda module, x: inputs.append(x[0])) for block in model.blocks]
+    model(tokens[None])
+    for hook in hooks:
+        hook.remove()
+    for block, x in zip(model.blocks, inputs):
+        _, T, C = x.shape
+        q, k, _ = block.attention.qkv(x)[0].view(T, 3, model.config.n_head, -1).permute(1, 2, 0, 3)             # each (H, T, D)
+        scores = q @ k.mT / math.sqrt(q.size(-1))                                                               # (H, T, T)
+        maps.append(scores.masked_fill(torch.ones_like(scores).triu(1).bool(), -math.inf).softmax(-1))
+    return torch.stack(maps)
+
+
+def draw(state, tokenizer, text):
+    """out/pretrain.png: the two losses. out/attention.png: the head that copies most, that is, looks from a token at what came after its last occurrence."""
+    out = Path(state.config.out)
+    figure, [ax] = run.new_picture()
+    steps, losses, heldout = zip(*state.curve)
+    ax.plot(steps, losses, label="train"), ax.plot(steps, heldout, label="held out")
+    ax.set(xlabel="step", ylabel="loss (nats a token)", title="Pre-training"), ax.legend()
+    run.save_picture(out / "pretrain.png", figure)
+
+    ids = tokenizer.encode_ordinary(text)[: state.config.block_size]
+    maps = attention_maps(state.model, torch.tensor(ids, device=state.team.device)).cpu()                       # (L, H, T, T)
+    copies = [(t, max(s for s in range(t) if ids[s] == ids[t]) + 1) for t in range(len(ids)) if ids[t] in ids[:t]]
+    strength = sum((maps[:, :, t, s] for t, s in copies), torch.zeros(maps.shape[:2]))                          # (L, H)
+    layer, head = divmod(int(strength.argmax()), maps.size(1))
+    figure, [ax] = run.new_picture(width=7, height=6.4)
+    ax.imshow(maps[layer, head], cmap="Blues", vmin=0), ax.grid(False)
+    names = [tokenizer.decode([i]).replace("\n", "\\n") for i in ids]
+    ax.set_xticks(range(len(ids)), names, rotation=90, fontsize=7), ax.set_yticks(range(len(ids)), names, fontsize=7)
+    ax.set(xlabel="looks at", ylabel="token", title=f"Attention: block {layer + 1}, head {head + 1}")
+    run.save_picture(out / "attention.png", figure)
+
+
+def matmul_flops(device, n=2048, seconds=0.5):
+    """Floating-point operations a second of n x n float32 matrix products here and now: what the machine could do at best."""
+    a, count = torch.randn(n, n, device=device, generator=torch.Generator(device).manual_seed(0)), 0
+    a @ a
+    started = time.time()
+    while time.time() - started < seconds:
+        float((a @ a)[0, 0])                                             # reading a number waits for a GPU to finish
+        count += 1
+    return count * 2 * n**3 / (time.time() - started)
+
+
+def judge(state, heldout, description):
+    """Figures on the held-out text and on speed."""
+    config, parameters = state.config, sum(p.numel() for p in state.model.parameters())
+    loss = heldout_loss(state.model, heldout, config.block_size, state.team.device, most=1 << 20)
+    tokens_a_byte = description["heldout"]["tokens"] / description["heldout"]["bytes"]
+    speed = state.step * config.batch_size * config.accumulate * config.block_size / max(1e-9, state.training_seconds)
+    flops = 6 * parameters + 12 * config.n_layer * config.n_embd * config.block_size    # a token, forward and backward (Chowdhery 2022, appendix B)
+    rate = matmul_flops(state.team.device)
+    return {"steps": state.step, "parameters": parameters, "val_loss": loss, "val_bits_per_byte": loss / math.log(2) * tokens_a_byte,
+            "tokens_per_second": speed, "flops_per_token": flops, "matmul_flops_per_second": rate, "share_of_matmul_rate": speed * flops / rate}
 
 
 def main():
@@ -317,16 +421,20 @@ def main():
     config = run.parse_config(Config, __doc__)
     team = Team(config)
     tokenizer, description = team.first_does(prepare, config)
-    print("prepared", time.time()-started)
     shards, heldout = load_shards(config.out, "train"), load_shards(config.out, "heldout")
-    model, curve = train(config, team, tokenizer, shards, heldout, started)
-    model.eval()
-    save_checkpoint(Path(config.out) / "pretrain.pt", model, tokenizer, {"stage": "pretrain", "seed": config.seed, "steps": curve[-1][0]})
-    loss = heldout_loss(model, heldout, config.block_size, team.device, 1 << 20)
-    bits = loss * len(heldout) / math.log(2) / description["heldout"]["bytes"]
-    figures = {"val_loss": loss, "val_bits_per_byte": bits, **look(model, tokenizer), "seconds": time.time() - started}
-    run.write_json(Path(config.out) / "pretrain.json", figures)
-    print(figures)
+    state = Run(config, team, tokenizer, description, started)
+    train(state, shards, heldout, tokenizer)
+    if team.rank > 0:
+        return
+    out, generator = Path(config.out), torch.Generator(team.device).manual_seed(config.seed)
+    state.model.eval()
+    save_checkpoint(out / "pretrain.pt", state.model, tokenizer, {"stage": "pretrain", "seed": config.seed, "steps": state.step})
+    figures = judge(state, heldout, description) | look(state.model, tokenizer, generator) | description["cleaning"]
+    draw(state, tokenizer, "Paris is the capital of France. The language of France is French. France is in Europe. Visitors to France mostly land in Paris.")
+    run.write_json(out / "pretrain.json", figures | {"curve": state.curve, "seconds": time.time() - started})
+    for name in ("val_loss", "val_bits_per_byte", "tokens_per_second", "share_of_matmul_rate", "fact_recall", "answers_with_questions"):
+        print(f"{name:24} {run.shown(figures[name])}")
+    print(f"written: {out}/pretrain.pt pretrain.json pretrain.png attention.png tokenizer.json, in {time.time() - started:.0f} s")
 
 
 if __name__ == "__main__":

@@ -134,6 +134,10 @@ COOKIES = re.compile(
 WEB_WORD = re.compile(r"\b(?:(?:web)?(?:sites?|pages?)|browsers?|devices?|consent|privacy|services|partners|analytics|advertis\w+)\b")
 
 
+CHROME_WORDS = ("cookie", "privacy", "reserved", "copyright", "©", "skip to", "toggle", "you are here", "newsletter", "subscribe", "sign up", "share ", "follow us", "like us", "find us", "back to top", "leave a ", "comment", "log in",
+                "logged", "javascript", "powered by", "terms of", "this page", "not found", "404", "denied", "lorem", "browser", "posted", "more", "next", " here", "related", "popular", "advertis", "sponsor", "page ", "loading", "got it", "accept all", "manage ", "reject all")
+
+
 def is_menu(line):
     if line.endswith((".", "!", "?", ",", ";")) or len(line) > 400:
         return False                                                    # a sentence: "Help, help, help!"
@@ -152,12 +156,13 @@ def is_chrome(sentence):
 
 def drop_boilerplate(text):
     """Menus, cookie notices and the page's furniture go: whole lines where most of a line is that, else only the sentences."""
-    lines = []
+    lines, small = [], text.lower()
+    suspect = any(word in small for word in CHROME_WORDS)               # most texts have none of these, and are not searched line by line
     for line in text.split("\n"):
         small = line.strip().lower()
         if is_menu(small):
             continue
-        if is_chrome(small):
+        if suspect and is_chrome(small):
             sentences = re.split(r"(?<=[.!?|])\s+", line)
             good = " ".join(sentence for sentence in sentences if not is_chrome(sentence.lower()) and not is_menu(sentence.strip().lower()))
             if len(good.split()) * 2 < len(line.split()):
@@ -179,7 +184,11 @@ SPAM = re.compile(
     r"(?:\b(?:buy (?:now|online|cheap)|order (?:now|today|online)|click here|act (?:now|fast)|limited (?:time )?offer|(?:100%|totally|absolutely) free|free (?:money|trial|gift|iphone)|money[- ]back|risk[- ]free|winners?!|you(?:'ve| have)? won\b|"
     r"casino|poker|jackpot|viagra|cialis|cheap|no prescription|payday|loans?\b|replica|discounts?|weight loss|earn (?:\$|money|up)|(?:work|week|day) from home|make money|bitcoin|crypto|forex|singles|xxx|call now|guaranteed?!?|"
     r"lowest price|best price|special offer|bonus|followers|designer|pills?\b|miracle|save \d+%|\d+% off|https?://\S+|www\.\S+|visit (?:our|http)))|\$\d[\d,]*|!!+|>>+")
+SPAM_WORDS = ("!!", ">>", "http", "www.", "$", "free", "buy", "order ", "click", "casino", "poker", "cheap", "offer", "pill", "loan", "money", "bonus", "winner", "discount", "% off", "price", "miracle", "guarantee", "earn ", "singles")
 CODE_LINE = re.compile(r"^\s*(?:#include\b|#define\b|import \w[\w.]*;?$|from \w+ import|def \w+\(|class \w+[:({]|return\b.*;$|@\w+$|[{}]\s*;?$)|[{]\s*$|[=()\[\]].*;\s*$", re.M)
+
+
+LETTERS = re.compile(r"[^\W\d_]+")
 
 
 def too_short(text, words):
@@ -188,7 +197,7 @@ def too_short(text, words):
 
 def garbled(text, words):
     """Replacement characters, or so many symbols that it was never text (mean word length 3 to 10 in Gopher, here 2 to 12)."""
-    letters = sum(map(str.isalpha, text))
+    letters = sum(map(len, LETTERS.findall(text)))
     lost = text.count("\ufffd") + len(GARBLED_UTF8.findall(text))
     mean_length = sum(map(len, words)) / len(words)
     return lost * 200 > len(text) or letters * 2 < len(text) - text.count(" ") - text.count("\n") or not 2 <= mean_length <= 12
@@ -218,7 +227,8 @@ def source_code(text, words):
 
 def spam(text, words):
     """Three different selling phrases or more, one in every twenty words."""
-    found = SPAM.findall(text.lower())
+    small = text.lower()
+    found = SPAM.findall(small) if any(word in small for word in SPAM_WORDS) else []
     return len(set(found)) >= 3 and len(found) * 20 >= len(words)
 
 
@@ -260,8 +270,8 @@ MULTIPLIERS, OFFSETS = np.random.default_rng(0).integers(1, 2**63, (2, N_BANDS *
 
 def shingle_hashes(text):
     """The set of the text's hashed runs of 5 words, blind to case and punctuation: sorted (S,) uint64."""
-    words = re.findall(r"\w+", text.lower())
-    hashes = np.array([zlib.crc32(word.encode()) for word in words] or [0], dtype=np.uint64)              # (W,)
+    words = " ".join(re.findall(r"\w+", text.lower())).encode().split(b" ")
+    hashes = np.fromiter(map(zlib.crc32, words), np.uint64, len(words))                                   # (W,)
     shingles = np.zeros(max(1, len(hashes) - SHINGLE + 1), np.uint64)                                     # (S,)
     for place in range(min(SHINGLE, len(hashes))):
         shingles = shingles * np.uint64(0x9E3779B97F4A7C15) + hashes[place : place + len(shingles)]
@@ -326,7 +336,7 @@ class Duplicates:
 # ---- the whole of cleaning
 
 class Report:
-    """How often each repair and filter acted, and the first few examples: {name: {"count", "examples"}}; for a repair, before -> after."""
+    """How often each repair and filter acted, and the first examples: {name: {"count", "examples"}}; for a repair, before -> after."""
 
     def __init__(self, examples=2):
         self.examples, self.documents, self.kept = examples, 0, 0
@@ -337,6 +347,13 @@ class Report:
         entry["count"] += 1
         if len(entry["examples"]) < self.examples:
             entry["examples"].append(example)
+
+    def lines(self):
+        """One line for each rule that acted, for the screen."""
+        for verb, family in (("repaired", self.repairs), ("dropped", self.filters)):
+            for name, entry in family.items():
+                if entry["count"]:
+                    yield f"  {verb:8} {entry['count']:7,}  {name:24} {' '.join(entry['examples'][0].split())[:90]}"
 
 
 def around_the_change(before, after, width=60):
@@ -396,14 +413,16 @@ def judged(documents, language, workers):
             yield from zip(originals, answer.result())
 
 
-def clean(documents, report=None, language="en", workers=1):
+def clean(documents, report=None, language="en", workers=1, raw=False):
     """Yields for each document, in order, (text, None) where it is kept, repaired, or (original, "filter's name") where it is dropped.
 
-    documents: iterable of str or bytes; report: a Report to fill; language: "en", or "any" for no filter by script and language; workers: processes.
+    documents: iterable of str or bytes; report: a Report to fill; language: "en", or "any" for no filter by script and language;
+    workers: processes; raw: keep everything as it is, only decoded.
     """
     report, duplicates = report or Report(), Duplicates()
-    for original, (text, fault, repairs, print_) in judged(documents, language, workers):
-        fault = fault or duplicates.find(*print_)
+    answers = ((original, (decode_bytes(original), None, [], None)) for original in documents) if raw else judged(documents, language, workers)
+    for original, (text, fault, repairs, print_) in answers:
+        fault = fault or (None if raw else duplicates.find(*print_))
         report.documents += 1
         report.kept += fault is None
         for name, example in repairs:

@@ -2,11 +2,13 @@
 
 in    clean documents and a tokenizer
 out   out/train-00000.bin, out/heldout-00000.bin ... and out/shards.json, which describes them:
-      {"dtype": "uint16", "train": {"files": [[name, tokens], ...], "documents", "bytes"}, "heldout": {...}}
+      {"dtype": "uint16", "train": {"files": [[name, tokens], ...], "tokens", "documents", "bytes"}, "heldout": {...}}
 use   shards = load_shards("out"); rows = sample_rows(shards, 32, 64, generator)        (pre-training, and replay in later stages)
 """
+import json
 from collections import deque
 from concurrent.futures import ProcessPoolExecutor
+from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
 
@@ -17,6 +19,27 @@ import run
 
 SPLITS = ("train", "heldout")
 SHARD_TOKENS = 1 << 27                                                  # 256 MB of uint16: large enough to read in one sweep, small enough to copy
+
+
+# ---- which document goes where
+
+def split_documents(path, heldout_share=0.01, heldout_tail=0.0, characters=0):
+    """Reads cleaned text (one JSON string a line) and yields (split, text): by a hash of the document, so that it never changes sides,
+    or, with heldout_tail, the last part of the whole text of so many characters, cut to the character."""
+    cut, at = int(characters * (1 - heldout_tail)), 0
+    with open(path, encoding="utf-8") as file:
+        for line in file:
+            text = json.loads(line)
+            if not heldout_tail:
+                place = int.from_bytes(blake2b(text.encode(), digest_size=4).digest(), "big") / 2**32
+                yield ("heldout" if place < heldout_share else "train"), text
+                continue
+            head, tail = text[: max(0, cut - at)], text[max(0, cut - at) :]
+            at += len(text)
+            if head:
+                yield "train", head
+            if tail:
+                yield "heldout", tail
 
 
 # ---- writing
@@ -50,7 +73,7 @@ class ShardWriter:
             old.unlink()
         for index in range(len(self.files)):
             self.path(index, ".tmp").rename(self.path(index))
-        return {"files": self.files, "documents": self.documents, "bytes": self.bytes}
+        return {"files": self.files, "tokens": sum(tokens for _, tokens in self.files), "documents": self.documents, "bytes": self.bytes}
 
 
 def encode_batch(batch):
