@@ -234,14 +234,14 @@ def train(policy, critic, reference, judge, tokenizer, config):
 
 # ------------------------------------------------------------------------------------------------------ the report card
 @torch.no_grad()
-def measure(policy, reference, judge, tokenizer, answer, chat=True):
+def measure(policy, reference, judge, tokenizer, answer, chat=True, quick=False):
     """One column of the report card: the rubric's figures and the judge's mean score on greedy answers, and the KL of sampled ones.
 
     answer: list of questions -> [(answer, ended)]. kl: nats an answer of `policy` at temperature 1, against the reference.
     """
-    asked = [p.text for p in data.report_prompts()]
+    asked = [p.text for p in data.report_prompts(quick)]
     said = dict(zip(asked, answer(asked)))
-    card, transcripts = data.examine(lambda questions: [said.get(q) or answer([q])[0] for q in questions])
+    card, transcripts = data.examine(lambda questions: [said.get(q) or answer([q])[0] for q in questions], quick)
     scores = score_answers(judge.model, tokenizer, [(q, text) for q, (text, _) in said.items()])
     end, generator = tokenizer.special_tokens[END], torch.Generator(policy.token_embedding.weight.device).manual_seed(2)
     rows = [encode_chat(tokenizer, [(q, None)]) if chat else [end, *tokenizer.encode_ordinary(q)] for q in asked]
@@ -301,10 +301,11 @@ def main():
     reference, critic, judge = load_checkpoint(out / "sft.pt", device)[0], load_checkpoint(out / "rm.pt", device)[0], Judge(load_checkpoint(out / "rm.pt", device)[0])
     base = load_checkpoint(out / "pretrain.pt", device)[0]
     rows = train(policy, critic, reference, judge, tokenizer, config)
-    report = {"base": measure(base, reference, judge, tokenizer, partial(ask, base, tokenizer, chat=False), chat=False),
-              "sft": measure(reference, reference, judge, tokenizer, partial(ask, reference, tokenizer)),
-              "best_of_n": measure(reference, reference, judge, tokenizer, partial(best_of_n, reference, tokenizer, judge, config.best_of)),
-              "ppo": measure(policy, reference, judge, tokenizer, partial(ask, policy, tokenizer))}
+    column = partial(measure, reference=reference, judge=judge, tokenizer=tokenizer, quick=config.quick)
+    report = {"base": column(base, answer=partial(ask, base, tokenizer, chat=False), chat=False),
+              "sft": column(reference, answer=partial(ask, reference, tokenizer)),
+              "best_of_n": column(reference, answer=partial(best_of_n, reference, tokenizer, judge, config.best_of)),
+              "ppo": column(policy, answer=partial(ask, policy, tokenizer))}
     n = config.best_of
     report["best_of_n"] |= {"kl": math.log(n) - (n - 1) / n, "n": n}      # known in closed form (Stiennon 2020, appendix G.3)
     save_checkpoint(out / "ppo.pt", policy, tokenizer, {"stage": "ppo", "steps": config.steps, "seed": config.seed, "beta": config.beta})

@@ -159,9 +159,9 @@ def main():
     config, started = run.parse_config(Config, __doc__), time.time()
     out, device = Path(config.out), run.pick_device(config.device)
     model, tokenizer, meta = load_checkpoint(out / "pretrain.pt", device)
-    before, transcripts_before = data.examine(partial(ask, model, tokenizer, chat=False))
+    before, transcripts_before = data.examine(partial(ask, model, tokenizer, chat=False), config.quick)
     losses = train(model, tokenizer, config, device)
-    after, transcripts = data.examine(partial(ask, model, tokenizer))
+    after, transcripts = data.examine(partial(ask, model, tokenizer), config.quick)
     save_checkpoint(out / "sft.pt", model, tokenizer, {"stage": "sft", "steps": config.steps, "seed": config.seed})
     run.write_json(out / "sft.json", {**after, "base": before, "transcripts": transcripts, "transcripts_base": transcripts_before,
                                       "loss": losses[-1][0], "seconds": time.time() - started})

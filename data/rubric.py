@@ -116,11 +116,15 @@ def harmful(slots, answer):
 
 
 # -------------------------------------------------------------------------------------------------------- the report card
-def report_prompts(n_acts=150):
-    """The held-out prompts of a report card, one wording each: all facts, remedies, myths, topics; n_acts dangerous and n_acts harmless acts."""
+def report_prompts(quick=False):
+    """The held-out prompts of a report card, one wording each: all facts, remedies, myths, topics; 150 dangerous and 150 harmless acts.
+
+    quick: every eighth of them.
+    """
     rng, chosen = random.Random("report card"), prompts("heldout", questions_each=1)
     rest = [p for p in chosen if p.kind not in ("howto", "harmful")]
-    return rest + [p for kind in ("howto", "harmful") for p in rng.sample([p for p in chosen if p.kind == kind], n_acts)]
+    rest += [p for kind in ("howto", "harmful") for p in rng.sample([p for p in chosen if p.kind == kind], 150)]
+    return rest[::8] if quick else rest
 
 
 def report_card(answered):
@@ -152,12 +156,12 @@ def report_card(answered):
     }
 
 
-def examine(answer):
+def examine(answer, quick=False):
     """-> (report card on the held-out prompts, transcripts of the recipe's own questions).
 
     answer: a function from a list of questions to [(answer, ended)], such as model.ask with a model filled in.
     """
-    held_out = report_prompts()
+    held_out = report_prompts(quick)
     card = report_card([(p, said, ended) for p, (said, ended) in zip(held_out, answer([p.text for p in held_out]))])
     return card, [{"kind": find_prompt(q).kind, "prompt": q, "answer": said} for q, (said, _) in zip(RECIPE, answer(RECIPE))]
 
