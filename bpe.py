@@ -21,7 +21,7 @@ import time
 from collections import Counter
 from contextlib import ExitStack
 from functools import lru_cache, partial
-from itertools import chain, islice
+from itertools import islice
 
 import numpy as np
 import regex
@@ -150,7 +150,7 @@ class TokenRow:
         after_ids = ids[after]
         ids[i], ids[j] = new, GAP
         right[i], left[after] = after, i
-        self.places[new] = np.union1d(self.places[new], i) if new in self.places else i
+        self.places[new] = i
 
         changes = Counter()
         for x, count in tally(ids[before[alone]], weight[alone]):               # x a b -> x new
@@ -189,7 +189,7 @@ def learn_merges(pieces, n_tokens, report=lambda text: None):
     The most frequent pair first, of equals the greater pair of byte strings. Each merge touches only the pairs it changes.
     """
     row, tokens, merges = TokenRow(pieces), [bytes([byte]) for byte in range(256)], []
-    known, counts = {token: id for id, token in enumerate(tokens)}, row.pair_counts()
+    counts = row.pair_counts()
     key = lru_cache(None)(lambda id: falling(tokens[id]))
     entry = lambda pair: (-counts[pair], key(pair[0]), key(pair[1]), pair)
     queue = [entry(pair) for pair in counts]
@@ -202,16 +202,14 @@ def learn_merges(pieces, n_tokens, report=lambda text: None):
                 heapq.heappush(queue, entry((a, b)))
             continue
         merges.append((tokens[a], tokens[b]))
-        new = known.setdefault(tokens[a] + tokens[b], len(tokens))              # ab c and a bc are one token abc
-        if new == len(tokens):
-            tokens.append(tokens[a] + tokens[b])
-        for pair, change in row.merge(a, b, new).items():
+        tokens.append(tokens[a] + tokens[b])                                    # new: no other pair ever makes the same string
+        for pair, change in row.merge(a, b, len(tokens) - 1).items():
             counts[pair] = counts.get(pair, 0) + change
             if change > 0:
                 heapq.heappush(queue, entry(pair))
         counts[a, b] = 0
         if len(merges) % 100 == 0:
-            report(f"merge {len(merges):,}: {tokens[new]!r} stands {-count:,} times")
+            report(f"merge {len(merges):,}: {tokens[-1]!r} stands {-count:,} times")
     return merges
 
 
@@ -234,8 +232,7 @@ def train_bpe(texts, vocab_size, special_tokens=(), pattern=GPT2_PATTERN, worker
         workers = os.cpu_count() if can_fork else 1
     counts = count_pieces(texts, pattern, special_tokens, workers, report)
     merges = learn_merges({to_bytes(piece): count for piece, count in counts.items()}, vocab_size - len(special_tokens), report)
-    tokens = dict.fromkeys(chain((bytes([byte]) for byte in range(256)), (a + b for a, b in merges)))
-    vocab = {token: id for id, token in enumerate(tokens)}
+    vocab = {token: id for id, token in enumerate([bytes([byte]) for byte in range(256)] + [a + b for a, b in merges])}
     return Tokenizer(vocab, merges, {name: len(vocab) + i for i, name in enumerate(special_tokens)}, pattern)
 
 
@@ -286,7 +283,7 @@ class Tokenizer:
 
     def __init__(self, vocab, merges, special_tokens=None, pattern=GPT2_PATTERN):
         self.vocab, self.merges, self.special_tokens, self.pattern = vocab, merges, dict(special_tokens or {}), pattern
-        self.ranks = {pair: rank for rank, pair in reversed(list(enumerate(merges)))}
+        self.ranks = {pair: rank for rank, pair in enumerate(merges)}
         self.tokens = {id: token for token, id in vocab.items()} | {id: to_bytes(name) for name, id in self.special_tokens.items()}
         self.n_vocab = max(self.tokens) + 1
         self.dtype = np.uint16 if self.n_vocab <= 1 << 16 else np.uint32
@@ -506,6 +503,7 @@ def train_command(args):
 
 
 def main():
+    import run                                                                  # here alone: encoding and training need no torch
     parser = run.OneLineParser(prog="bpe.py", description=__doc__, formatter_class=run.argparse.RawDescriptionHelpFormatter)
     parser.add_argument("input", nargs="+", help="text files to train on; or one tokenizer.json and a text to show")
     parser.add_argument("--vocab-size", type=int, default=1024, help="bytes, merges and special tokens (default 1024)")
