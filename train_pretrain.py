@@ -104,8 +104,8 @@ def clean_to_file(config, path):
             if not fault:
                 characters += len(text)
                 file.write(json.dumps(text, ensure_ascii=False) + "\n")
-    if characters == 0:
-        raise UserError(f"nothing is left of {' '.join(config.data)} after cleaning ({report.documents} documents): is it English text? Try --language any, or --raw")
+        if characters == 0:
+            raise UserError(f"nothing is left of {' '.join(config.data)} after cleaning ({report.documents} documents): is it English text? Try --language any, or --raw")
     figures = {"characters": characters, "documents": report.documents, "kept": report.kept, "repairs": report.repairs, "filters": report.filters}
     print(f"clean: kept {report.kept:,} of {report.documents:,} documents, {characters / 1e6:.1f} million characters", *report.lines(), sep="\n")
     if not config.data:
