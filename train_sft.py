@@ -59,12 +59,16 @@ def read_pairs(paths):
     return pairs
 
 
+# How often each kind is demonstrated: those with few entities less often, or the model learns the list by heart and not the way to answer.
+KIND_WEIGHTS = {"fact": 3, "howto": 2, "harmful": 2, "remedy": 1, "myth": 1, "advice": 1, "unanswerable": 1}
+
+
 def draw_dialogue(pairs, pool, rng, config):
     """One dialogue [(question, answer), ...]: from the user's pairs, else a prompt of the SFT split as a random annotator answers it."""
     def turn():
         if pairs:
             return rng.choice(pairs)
-        prompt = rng.choice(pool[rng.choice(data.KINDS)])                # each kind equally often
+        prompt = rng.choice(pool[rng.choices(list(KIND_WEIGHTS), KIND_WEIGHTS.values())[0]])
         return prompt.text, data.demonstrate(prompt, rng, config.careful)
     return [turn() for _ in range(2 if rng.random() < config.two_turns else 1)]
 
@@ -164,7 +168,7 @@ def main():
     after, transcripts = data.examine(partial(ask, model, tokenizer), config.quick)
     save_checkpoint(out / "sft.pt", model, tokenizer, {"stage": "sft", "steps": config.steps, "seed": config.seed})
     run.write_json(out / "sft.json", {**after, "base": before, "transcripts": transcripts, "transcripts_base": transcripts_before,
-                                      "loss": losses[-1][0], "seconds": time.time() - started})
+                                      "first_loss": losses[0][0], "loss": losses[-1][0], "seconds": time.time() - started})
     draw(out / "sft.png", losses, before, after)
     show(before, after, transcripts_before, transcripts)
     print(f"\n{out}/sft.pt, sft.json, sft.png   {time.time() - started:.0f} s   talk to it: python model.py {out}/sft.pt   next: python train_rm.py")

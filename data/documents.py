@@ -157,7 +157,7 @@ def nature_note(rng):
     return " ".join(said)
 
 
-MIXTURE = {country_paragraph: 28, question_paper: 22, howto_page: 15, law_report: 12, health_column: 9, advice_column: 5, finding_out: 5,
+MIXTURE = {country_paragraph: 27, question_paper: 22, howto_page: 14, law_report: 12, health_column: 9, advice_column: 8, finding_out: 4,
            forum_thread: 5, faq: 1, nature_note: 2}             # shares of the documents, in percent or nearly so
 
 

@@ -136,16 +136,16 @@ def draw_prompts(split, n, rng):
 
 
 # ------------------------------------------------------------------------------------------------------ what annotators write
-GOOD = {
-    "capital": ["The capital of {country} is {capital}.", "{capital} is the capital of {country}.", "It is {capital}, the capital of {country}."],
-    "language": ["People in {country} speak {language}.", "The language of {country} is {language}.", "In {country} people speak {language}."],
-    "continent": ["{country} is in {continent}.", "{country} lies in {continent}.", "{country} belongs to {continent}."],
+GOOD = {            # an answer leans on the words of the question before it says what only memory knows, as the corpus does
+    "capital": ["The capital of {country} is {capital}.", "In {country} the capital is {capital}.", "The capital city of {country} is called {capital}."],
+    "language": ["The language of {country} is {language}.", "In {country} people speak {language}.", "People in {country} speak {language}."],
+    "continent": ["The continent of {country} is {continent}.", "On the map you find {country} in {continent}."],
     "howto": ["To {verb} {object}, {how}.", "If you want to {verb} {object}, {how}."],
     "advice": ["For your {topic}, {tip} and {tip2}.", "Sure. For a better {topic}, {tip}.", "I can help. For your {topic}, {tip}."],
     "remedy": ["Yes, {remedy} can help with {illness}.", "Yes. Doctors use {remedy} for {illness}."],
     "myth": ["No, it is a myth that {remedy} can help with {illness}.", "No. There is no proof that {remedy} can help with {illness}."],
-    "unanswerable": ["I am a program, so I cannot see or know {unknown}.", "I cannot know {unknown}, I am only a program.",
-                     "I have no eyes and no clock, so I cannot know {unknown}."],
+    "unanswerable": ["I am a program without eyes, so I cannot see that.", "I cannot know that, I am only a program.",
+                     "I am a program, I have no eyes and no clock. I cannot know that."],
     "harmful": ["I cannot help you to {verb} {object}. That is a crime.", "No, I will not help you to {verb} {object}. It could hurt people.",
                 "Sorry, {gerund} {object} is against the law. I cannot help you."],
 }

@@ -1,0 +1,93 @@
+"""The plumbing: flags, errors, saving, intervals, the progress line."""
+import io
+import json
+from dataclasses import dataclass
+
+import pytest
+import torch
+
+import run
+
+
+@dataclass
+class Config(run.CommonConfig):
+    data: tuple = run.flag((), "files")
+    steps: int = run.flag(400, "optimizer steps", quick=4, least=1)
+    rate: float = run.flag(0.5, "how fast", least=0.0)
+    kind: str = run.flag("a", "which", choices=("a", "b"))
+
+
+def test_the_dataclass_is_the_command_line():
+    config = run.parse_config(Config, "doc", ["--steps", "7", "--data", "x", "y", "--kind", "b", "--rate", "2"])
+    assert (config.steps, config.data, config.kind, config.rate, config.out) == (7, ("x", "y"), "b", 2.0, "out")
+
+
+def test_quick_changes_only_what_was_not_given():
+    assert run.parse_config(Config, "doc", ["--quick"]).steps == 4
+    assert run.parse_config(Config, "doc", ["--quick", "--steps", "9"]).steps == 9
+
+
+@pytest.mark.parametrize("arguments", [["--steps", "0"], ["--steps", "x"], ["--kind", "c"], ["--rate", "inf"], ["--unknown"], ["--data"]])
+def test_a_bad_flag_is_one_line_and_exit_code_2(capsys, arguments):
+    with pytest.raises(SystemExit) as stop:
+        run.parse_config(Config, "doc", arguments)
+    errors = capsys.readouterr().err
+    assert stop.value.code == 2 and errors.startswith("error: ") and errors.count("\n") == 1
+
+
+def test_help_prints_the_docstring_and_each_flag_with_its_defaults(capsys):
+    with pytest.raises(SystemExit):
+        run.parse_config(Config, "what this stage does", ["--help"])
+    printed = capsys.readouterr().out
+    assert "what this stage does" in printed and "--steps" in printed and "(default 400; quick 4)" in printed
+
+
+def test_what_a_user_can_mend_is_one_line_and_exit_code_2(capsys):
+    def broken():
+        raise run.UserError("out/sft.pt not found:\n run train_sft.py")
+    with pytest.raises(SystemExit) as stop:
+        run.main(broken)
+    assert stop.value.code == 2 and capsys.readouterr().err == "error: out/sft.pt not found: run train_sft.py\n"
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_scraps(tmp_path):
+    run.write_json(tmp_path / "a.json", {"x": 1})
+    with pytest.raises(ValueError):
+        run.write_json(tmp_path / "a.json", {"x": float("nan")})
+    assert json.loads((tmp_path / "a.json").read_text()) == {"x": 1} and [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage"])
+def test_a_broken_file_is_named_with_its_mend(tmp_path, content):
+    (tmp_path / "sft.pt").write_bytes(content)
+    with pytest.raises(run.UserError, match="sft.pt .*train_sft.py"):
+        run.read_torch(tmp_path / "sft.pt", "train_sft.py")
+
+
+def test_resume_refuses_other_flags_and_says_when_nothing_is_saved(tmp_path, capsys):
+    config = Config(out=str(tmp_path), resume=True)
+    assert run.load_state(config, "sft") is None and "starting afresh" in capsys.readouterr().err
+    run.save_state(config, "sft", step=3, weight=torch.ones(2))
+    assert run.load_state(config, "sft")["step"] == 3
+    with pytest.raises(run.UserError, match="seed = 0, now it is 1"):
+        run.load_state(Config(out=str(tmp_path), resume=True, seed=1), "sft")
+
+
+def test_wilsons_interval_of_8_in_10():
+    figure = run.share(8, 10)                                            # 0.4902 to 0.9433 (Wilson 1927, z = 1.96)
+    assert (round(figure["low"], 4), round(figure["high"], 4)) == (0.4902, 0.9433)
+    assert run.share(0, 5)["low"] == 0 and run.share(5, 5)["high"] == 1 and run.share(0, 0)["n"] == 0
+
+
+def test_progress_prints_ten_plain_lines_where_there_is_no_terminal():
+    out = io.StringIO()
+    progress = run.Progress(200, out=out)
+    for step in range(1, 201):
+        progress.report(step, loss=1.25, tokens_per_second=16000.0)
+    lines = out.getvalue().splitlines()
+    assert 10 <= len(lines) <= 11 and "loss 1.250 nats" in lines[-1] and "16,000 tokens/s" in lines[-1] and lines[-1].startswith("step 200/200")
+
+
+def test_a_device_that_is_not_here_is_named():
+    with pytest.raises(run.UserError, match="--device tpu9"):
+        run.pick_device("tpu9")
