@@ -9,6 +9,8 @@ interpreter: TRITON_INTERPRET=1 KERNELS=triton python ...   Read softmax.py firs
 """
 import os
 
+import torch
+
 BACKENDS = ("numpy", "torch", "triton")
 _forced = None
 
@@ -49,14 +51,24 @@ def load_triton(names):
     """Import Triton and put triton.jit around every marked function in names, a module's globals(). Importing it takes some tenths of a
     second that the CPU path should not pay, and Triton exists for Linux only. Raises RuntimeError where it is not installed."""
     if "tl" in names:
-        return
+        return                                                   # done before
     try:
-        import triton
         import triton.language
     except ImportError:
         raise RuntimeError("Triton is not installed: pip install triton (Linux only), or use KERNELS=torch") from None
-    names["tl"] = triton.language
+    names.update(triton=triton, tl=triton.language)
     names.update({name: triton.jit(f) for name, f in names.items() if getattr(f, "is_kernel", False)})
+
+
+def to_numpy(*tensors):
+    """Tensors to NumPy arrays on the CPU; half precision becomes float32, in which all three backends add up."""
+    half = (torch.float16, torch.bfloat16)
+    return [(t.float() if t.dtype in half else t).detach().cpu().numpy() for t in tensors]
+
+
+def to_torch(array, like):
+    """A NumPy array to a tensor with the dtype and device of another tensor."""
+    return torch.from_numpy(array).to(device=like.device, dtype=like.dtype)
 
 
 from kernels.attention import attention                          # noqa: E402  (below, because both files import the functions above)
