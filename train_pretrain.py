@@ -8,16 +8,13 @@ run   python train_pretrain.py                                          (--quick
       torchrun --nproc_per_node=2 train_pretrain.py                     several processes or GPUs
 see   what each cleaning rule threw away; the loss fall; a base model that knows facts and answers a question with questions
 """
-import json
 import math
 import os
 import signal
 import time
-from collections import deque
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
-from hashlib import blake2b
 from pathlib import Path
 
 import torch
@@ -27,10 +24,10 @@ from torch.nn.parallel import DistributedDataParallel
 import data
 import run
 from bpe import Tokenizer, train_bpe
-from data.clean import Report, clean
-from data.dirt import CleaningGrade, Planted, plant
+from data.clean import clean, clean_to_file                             # clean(documents): the rules by themselves, for anybody's documents
+from data.dirt import Planted, plant
 from data.gather import gather, inputs
-from data.shards import load_shards, sample_rows, split_documents, write_shards
+from data.shards import dependencies, load_shards, sample_rows, split_documents, write_shards
 from model import END, GPT, SPECIAL_TOKENS, GPTConfig, fingerprint, next_token_loss, save_checkpoint
 from run import UserError, flag
 
@@ -87,52 +84,17 @@ def raw_documents(config):
     return plant(data.documents(config.seed, config.size), config.seed)
 
 
-def clean_to_file(config, path):
-    """Cleans everything into `path`, one JSON string a line, and shows what each rule did. Returns figures for pretrain.json."""
-    report, grade, waiting, characters = Report(), CleaningGrade(), deque(), 0
-
-    def texts():
-        for planted in raw_documents(config):
-            waiting.append(planted)                                      # until cleaning, which looks ahead, hands it back
-            yield planted.text
-
-    with run.atomic(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
-        for text, fault in clean(texts(), report, config.language, workers=os.cpu_count(), raw=config.raw):
-            planted = waiting.popleft()
-            if not config.data:
-                grade.add(planted, None if fault else text)
-            if not fault:
-                characters += len(text)
-                file.write(json.dumps(text, ensure_ascii=False) + "\n")
-        if characters == 0:
-            raise UserError(f"nothing is left of {' '.join(config.data)} after cleaning ({report.documents} documents): is it English text? Try --language any, or --raw")
-    figures = {"characters": characters, "documents": report.documents, "kept": report.kept, "repairs": report.repairs, "filters": report.filters}
-    print(f"clean: kept {report.kept:,} of {report.documents:,} documents, {characters / 1e6:.1f} million characters", *report.lines(), sep="\n")
-    if not config.data:
-        figures |= {"dirt_removed": run.share(grade.gone.total(), grade.dirt.total()), "clean_lost": run.share(grade.words_lost, grade.words),
-                    "dirt_removed_by_kind": {kind: run.share(grade.gone[kind], n) for kind, n in grade.dirt.items()}}
-        print(f"  planted dirt removed {run.shown(figures['dirt_removed'], 1)}, words of clean text lost {run.shown(figures['clean_lost'], 2)}")
-    return figures
-
-
 # -------------------------------------------------------------------------------------------------------------- tokenize
-def dependencies(config):
-    """What the shards are made from, as text: settings, input files, and the code that makes them."""
-    here = Path(__file__).parent
-    code = blake2b(b"".join(path.read_bytes() for path in [here / "bpe.py", *sorted((here / "data").glob("*.py"))]), digest_size=8).hexdigest()
-    names = ("text_field", "language", "raw", "size", "seed", "heldout_share", "heldout_tail", "vocab_size")
-    return json.dumps({**{name: getattr(config, name) for name in names}, "inputs": inputs(config.data), "code": code})
-
-
 def prepare(config):
     """Gather, clean, tokenize. Returns (tokenizer, shards.json's content); finished work is used again when nothing it depends on has changed."""
-    out, made_from = Path(config.out), dependencies(config)
+    out, names = Path(config.out), ("text_field", "language", "raw", "size", "seed", "heldout_share", "heldout_tail", "vocab_size")
+    made_from = dependencies({name: getattr(config, name) for name in names}, inputs(config.data))
     if (out / "shards.json").exists() and (out / "tokenizer.json").exists():
         description, tokenizer = run.read_json(out / "shards.json"), Tokenizer.load(out / "tokenizer.json")
         if description.get("made_from") == made_from and description.get("vocabulary") == fingerprint(tokenizer):
             print(f"{out}/shards.json: nothing that the token ids depend on has changed, using them again")
             return tokenizer, description
-    cleaning = clean_to_file(config, out / "clean.jsonl")
+    cleaning = clean_to_file(raw_documents(config), out / "clean.jsonl", config, count_dirt=not config.data)
     documents = lambda: split_documents(out / "clean.jsonl", config.heldout_share, config.heldout_tail, cleaning["characters"])
     every = 1 + cleaning["characters"] // 100_000_000                    # 100 MB, evenly spread, teach a tokenizer all it can learn
     train_texts = (text for split, text in documents() if split == "train")

@@ -10,15 +10,18 @@ C4 (Raffel et al. 2020, section 2.2) where a rule fits texts of a few sentences 
 Memory is bounded: duplicates are looked up in tables of fixed size that forget the oldest documents, never in sets that grow.
 """
 import html
+import json
+import os
 import re
 import unicodedata
 import zlib
 from collections import Counter, deque
 from concurrent.futures import ProcessPoolExecutor
-from hashlib import blake2b
 from itertools import islice
 
-import numpy as np
+import run
+from data.dirt import CleaningGrade
+from data.duplicates import Duplicates, fingerprint
 
 # ---- repairs: text -> text
 
@@ -261,78 +264,6 @@ def repeated_phrases(text, words):
 FILTERS = [too_short, garbled, other_script, other_language, source_code, spam, symbols, repeated_lines, repeated_phrases]
 
 
-# ---- duplicates: tables of fixed size, so that memory does not grow with the corpus
-
-N_BANDS, BAND_ROWS, SHINGLE, SKETCH = 32, 4, 5, 256
-JACCARD = 0.79                                                          # two texts are near duplicates from here on
-MULTIPLIERS, OFFSETS = np.random.default_rng(0).integers(1, 2**63, (2, N_BANDS * BAND_ROWS)).astype(np.uint64) * np.uint64(2) + np.uint64(1)
-
-
-def shingle_hashes(text):
-    """The set of the text's hashed runs of 5 words, blind to case and punctuation: sorted (S,) uint64."""
-    words = " ".join(re.findall(r"\w+", text.lower())).encode().split(b" ")
-    hashes = np.fromiter(map(zlib.crc32, words), np.uint64, len(words))                                   # (W,)
-    shingles = np.zeros(max(1, len(hashes) - SHINGLE + 1), np.uint64)                                     # (S,)
-    for place in range(min(SHINGLE, len(hashes))):
-        shingles = shingles * np.uint64(0x9E3779B97F4A7C15) + hashes[place : place + len(shingles)]
-    return np.unique((shingles ^ (shingles >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9))
-
-
-def fingerprint(text):
-    """text -> (exact uint64, bands (32,) uint64, sketch (<= 256,) uint64, number of shingles).
-
-    exact: a hash of the words. bands: each joins 4 MinHashes, so two texts of Jaccard similarity J share a band with probability J^4
-    (Broder 1997; Leskovec et al., Mining of Massive Datasets, section 3.4). sketch: the least 256 shingle hashes, from which J itself is found.
-    """
-    exact = int.from_bytes(blake2b(" ".join(text.lower().split()).encode(), digest_size=8).digest(), "little")
-    shingles = shingle_hashes(text)
-    least = np.full(N_BANDS * BAND_ROWS, 2**64 - 1, np.uint64)                                            # (128,)
-    for start in range(0, len(shingles), 1024):                                                           # in pieces: a book would need gigabytes
-        least = np.minimum(least, (shingles[start : start + 1024, None] * MULTIPLIERS + OFFSETS).min(0))
-    bands = (least.reshape(N_BANDS, BAND_ROWS) * MULTIPLIERS[:BAND_ROWS]).sum(1) * np.uint64(0x94D049BB133111EB)
-    return exact, bands ^ (bands >> np.uint64(32)), shingles[:SKETCH], len(shingles)
-
-
-def similar(sketch, size, other, other_size):
-    """Are two texts, given by sketch and number of shingles, near duplicates? Exact up to 256 shingles; beyond, the Jaccard similarity is
-    estimated from the least 256 of the union (Broder 1997, section 4) with a standard error of 0.025, so two of them are allowed for."""
-    both = len(np.intersect1d(sketch, other, assume_unique=True))
-    if size <= SKETCH and other_size <= SKETCH:
-        return both >= JACCARD * (size + other_size - both)
-    union = np.union1d(sketch, other)[:SKETCH]
-    both = len(np.intersect1d(np.intersect1d(sketch, other, assume_unique=True), union, assume_unique=True))
-    return both >= (JACCARD - 0.05) * len(union)
-
-
-class Duplicates:
-    """Has this text been seen, exactly or nearly? Remembers about the last `window` documents; 1.2 kB for each place, all taken at once.
-
-    A slot holds one document and the newcomer wins it, so a full table forgets old documents and never calls a new one old.
-    """
-
-    def __init__(self, window=1 << 16):
-        self.window, self.count = window, 0
-        self.exact = np.full(window * 16, 1, np.uint64)
-        self.bands = np.full((N_BANDS, window), -1, np.int32)                                             # band's hash -> newest document with it
-        self.sketches, self.sizes = np.full((window, SKETCH), 1, np.uint32), np.full(window, -1, np.int64)
-
-    def find(self, exact, bands, sketch, size):
-        """-> "exact_duplicate", "near_duplicate" or None, and remembers the text where it is new."""
-        slot, here = exact % len(self.exact), self.count % self.window
-        if self.exact[slot] == exact:
-            return "exact_duplicate"
-        sketch = (sketch >> np.uint64(32)).astype(np.uint32)                                              # half is enough to tell 256 apart
-        rows, places = np.arange(N_BANDS), (bands % np.uint64(self.window)).astype(np.int64)              # (32,)
-        shared = Counter(self.bands[rows, places].tolist())
-        for other, n_bands in shared.most_common(8):
-            if other >= 0 and n_bands >= 3 and similar(sketch, size, self.sketches[other, : self.sizes[other]], self.sizes[other]):
-                return "near_duplicate"
-        self.exact[slot], self.bands[rows, places] = exact, here
-        self.sketches[here, : len(sketch)], self.sizes[here] = sketch, size
-        self.count += 1
-        return None
-
-
 # ---- the whole of cleaning
 
 class Report:
@@ -430,3 +361,32 @@ def clean(documents, report=None, language="en", workers=1, raw=False):
         if fault:
             report.add(report.filters[fault], decode_bytes(original)[:120])
         yield (text, None) if fault is None else (original, fault)
+
+
+def clean_to_file(planted_documents, path, config, count_dirt):
+    """Cleans Planted documents into `path`, one JSON string a line, and shows what each rule did. Returns figures: documents, kept, characters,
+    repairs, filters; with count_dirt (labels are true) also dirt_removed and clean_lost. Raises run.UserError where nothing is left."""
+    report, grade, waiting, characters = Report(), CleaningGrade(), deque(), 0
+
+    def texts():
+        for planted in planted_documents:
+            waiting.append(planted)                                      # until cleaning, which looks ahead, hands it back
+            yield planted.text
+
+    with run.atomic(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+        for text, fault in clean(texts(), report, config.language, workers=os.cpu_count(), raw=config.raw):
+            planted = waiting.popleft()
+            if count_dirt:
+                grade.add(planted, None if fault else text)
+            if not fault:
+                characters += len(text)
+                file.write(json.dumps(text, ensure_ascii=False) + "\n")
+        if characters == 0:
+            raise run.UserError(f"nothing is left of the text after cleaning ({report.documents} documents): is it English? Try --language any, or --raw")
+    figures = {"characters": characters, "documents": report.documents, "kept": report.kept, "repairs": report.repairs, "filters": report.filters}
+    print(f"clean: kept {report.kept:,} of {report.documents:,} documents, {characters / 1e6:.1f} million characters", *report.lines(), sep="\n")
+    if count_dirt:
+        figures |= {"dirt_removed": run.share(grade.gone.total(), grade.dirt.total()), "clean_lost": run.share(grade.words_lost, grade.words),
+                    "dirt_removed_by_kind": {kind: run.share(grade.gone[kind], n) for kind, n in grade.dirt.items()}}
+        print(f"  planted dirt removed {run.shown(figures['dirt_removed'], 1)}, words of clean text lost {run.shown(figures['clean_lost'], 2)}")
+    return figures

@@ -21,6 +21,15 @@ SPLITS = ("train", "heldout")
 SHARD_TOKENS = 1 << 27                                                  # 256 MB of uint16: large enough to read in one sweep, small enough to copy
 
 
+# ---- when is finished work still good?
+
+def dependencies(settings, inputs):
+    """What a set of shards is made from, as text: settings (a dict), the input files, and the code that makes them."""
+    here = Path(__file__).parent
+    code = blake2b(b"".join(path.read_bytes() for path in [here.parent / "bpe.py", *sorted(here.glob("*.py"))]), digest_size=8).hexdigest()
+    return json.dumps({**settings, "inputs": inputs, "code": code})
+
+
 # ---- which document goes where
 
 def split_documents(path, heldout_share=0.01, heldout_tail=0.0, characters=0):

@@ -4,8 +4,9 @@ import random
 import pytest
 
 import data
-from data.clean import FILTERS, REPAIRS, Duplicates, Report, clean, fingerprint, fix_mojibake, judge
+from data.clean import FILTERS, REPAIRS, Report, clean, fix_mojibake, judge
 from data.dirt import WHOLE, WRAPPED, CleaningGrade, Planted, plant, shingle_jaccard
+from data.duplicates import Duplicates, fingerprint
 
 GOOD = "The capital of France is Paris. People in France speak French, and they are proud of it. It's a country in Europe with a long coast."
 
