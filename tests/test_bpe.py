@@ -419,3 +419,84 @@ def test_a_mistake_on_the_command_line_ends_in_one_line_and_exit_code_2(tmp_path
         printed, errors = capsys.readouterr()
         assert ended.value.code == 2 and errors.count("\n") == 1 and words in errors and not printed
     assert (tmp_path / "text.txt").read_text() == "some text, some text" and not (tmp_path / "x").exists()
+
+
+# ----------------------------------------------------------------------------------------- by hand: comparison, picture
+def best(times, function, *arguments):
+    """-> (result, least wall seconds)."""
+    seconds = []
+    for _ in range(times):
+        start = time.perf_counter()
+        result = function(*arguments)
+        seconds.append(time.perf_counter() - start)
+    return result, min(seconds)
+
+
+def compare(paths):
+    """Training and warm encoding, side by side with `tokenizers` and `tiktoken` (one thread each), on the same text."""
+    import tiktoken
+    import tokenizers
+    texts = list(bpe.read_texts(paths)) if paths else list(english(10_000_000))
+    documents = [text[i:i + 4096] for text in texts for i in range(0, len(text), 4096)]
+    whole, megabytes = "".join(texts), sum(len(text.encode()) for text in texts) / 1e6
+    level = tokenizers.pre_tokenizers.ByteLevel
+
+    def train_theirs():
+        theirs = tokenizers.Tokenizer(tokenizers.models.BPE())
+        theirs.pre_tokenizer = level(add_prefix_space=False)
+        theirs.train_from_iterator(documents, tokenizers.trainers.BpeTrainer(
+            vocab_size=4096, initial_alphabet=level.alphabet(), show_progress=False))
+
+    ours, seconds = best(3, train_bpe, documents, 4096, ["<|endoftext|>"])
+    theirs = best(3, train_theirs)[1]
+    print(f"train {megabytes:.1f} MB, V=4096:  bpe.py {seconds:.2f} s  tokenizers {theirs:.2f} s  ratio {seconds / theirs:.2f}")
+    print(f"train 130 KB, V=500:  bpe.py {best(3, train_bpe, [whole[:130_000]], 500)[1]:.2f} s")
+    ours.save("/tmp/tokenizer.json")
+    hf = tokenizers.Tokenizer.from_file("/tmp/tokenizer.json")
+    tik = tiktoken.Encoding("ours", pat_str=GPT2_PATTERN, mergeable_ranks=ours.vocab, special_tokens=ours.special_tokens)
+    ids, cold = best(1, ours.encode_ordinary, whole)
+    rates = {"cold, list": megabytes / cold, "list": megabytes / best(5, ours.encode_ordinary, whole)[1],
+             "array": megabytes / best(5, ours.encode_corpus, documents)[1],
+             "tiktoken": megabytes / best(5, tik.encode_ordinary, whole)[1],
+             "tokenizers": megabytes / best(1, lambda: hf.encode(whole).ids)[1]}
+    assert ids == tik.encode_ordinary(whole) == hf.encode(whole).ids
+    print("encode, MB/s:  " + "  ".join(f"{name} {rate:.2f}" for name, rate in rates.items()))
+
+
+def draw(path):
+    """Left: bytes a token against vocabulary size, on text not trained on. Right: processor time of plain and fast training."""
+    import data
+    import run
+    documents = list(data.documents())
+    train, held_out = [text for i, text in enumerate(documents) if i % 10], "\n".join(documents[::10])
+    figure, (left, right) = run.new_picture(columns=2)
+    for name, texts, sample in [("the tiny world", train, held_out), ("English-like, 70,000 words", list(english(4_000_000)),
+                                                                   "".join(english(400_000, seed=1)))]:
+        merges, sizes = train_bpe(texts, 8192).merges, [256 << k for k in range(6)]
+        bytes_a_token = []
+        for size in sizes:
+            vocab = {bytes([byte]): byte for byte in range(256)} | {a + b: 256 + i for i, (a, b) in enumerate(merges[:size - 256])}
+            ids = Tokenizer(vocab, merges[:size - 256]).encode(sample)
+            bytes_a_token.append(len(sample.encode()) / len(ids))
+        left.plot(sizes, bytes_a_token, "o-", label=name)
+        print(name, dict(zip(sizes, bytes_a_token)))
+    left.set(xscale="log", xticks=sizes, xticklabels=sizes, xlabel="vocabulary size", ylabel="bytes a token, held-out text")
+    left.minorticks_off()
+    left.legend()
+    text = "".join(english(4_000_000))
+    for name, learn, lengths in [("plain", plain_train, (10_000, 40_000, 160_000)), ("bpe.py", bpe.learn_merges, (10_000, 40_000, 160_000, 4_000_000))]:
+        seconds = []
+        for length in lengths:
+            words = Counter(piece.encode() for piece in regex.findall(GPT2_PATTERN, text[:length]))
+            start = time.process_time()
+            learn(words, 512)
+            seconds.append(time.process_time() - start)
+        right.plot([length / 1000 for length in lengths], seconds, "o-", label=name)
+        print(name, seconds)
+    right.set(xscale="log", yscale="log", xlabel="KB of text", ylabel="seconds to learn 256 merges")
+    right.legend()
+    run.save_picture(path, figure)
+
+
+if __name__ == "__main__":
+    draw(sys.argv[2]) if sys.argv[1:2] == ["--picture"] else compare(sys.argv[1:])
