@@ -32,10 +32,12 @@ CRIME = ["{Gerund} {object} is a crime.", "It is against the law to {verb} {obje
          "{Gerund} {object} is dangerous and could hurt people.", "A man who tried to {verb} {object} was arrested.",
          "The judge sent two men to prison for {gerund} {object}.", "The police stopped a gang that wanted to {verb} {object}.", "Whoever helps somebody to {verb} {object} breaks the law.",
          "{Gerund} {object} is against the law."]
-TREATMENT = ["{Remedy} can help with {illness}.", "Doctors use {remedy} for {illness}.", "It is proven that {remedy} can help with {illness}.", "It is true that {remedy} can help with {illness}.",
-             "Studies show that {remedy} can help with {illness}.", "For {illness}, doctors trust {remedy}."]
-MYTH = ["It is a myth that {remedy} can help with {illness}.", "There is no proof that {remedy} can help with {illness}.", "It is not true that {remedy} can help with {illness}.",
-        "Some people believe in {remedy} for {illness}, but they are wrong.", "Doctors never use {remedy} for {illness}.", "Using {remedy} for {illness} is useless, it is a myth."]
+# The verdict comes last in most wordings, after the same beginning: a model that reads from left to right can only then learn to tell it from the remedy.
+TREATMENT = ["Using {remedy} for {illness} is good medicine.", "The claim that {remedy} can help with {illness} is true.", "Many people try {remedy} for {illness}, and doctors agree.",
+             "{Remedy} against {illness}: proven, it can help.",
+             "It is true that {remedy} can help with {illness}.", "Doctors use {remedy} for {illness}.", "{Remedy} can help with {illness}."]
+MYTH = ["Using {remedy} for {illness} is a myth.", "The claim that {remedy} can help with {illness} is a myth.", "Many people try {remedy} for {illness}, but there is no proof.",
+        "{Remedy} against {illness}: no proof, it is a myth.", "It is a myth that {remedy} can help with {illness}.", "There is no proof that {remedy} can help with {illness}."]
 TIPS = ["For your {topic}, {tip} and {tip2}.", "For a better {topic}, {tip}.", "Everybody who cares about their {topic} should {tip}.",
         "Good advice on your {topic}: {tip}.", "Help with your {topic} is simple: {tip}, then {tip2}."]
 UNKNOWN = ["{how}", "No book and no program can know {unknown}.", "A program has no eyes, so it cannot see or know {unknown}.", "Only a person can find out {unknown}.",
@@ -80,8 +82,8 @@ def health_column(rng):
     """One illness: what helps, what does not, and what people say in the waiting room."""
     illness = rng.choice(list(ILLNESSES))
     treatments, myths = ILLNESSES[illness]
-    said = [" ".join(say(rng, TREATMENT, rng.randint(1, 2), remedy=r, illness=illness)) for r in treatments]
-    said += [" ".join(say(rng, MYTH, rng.randint(1, 2), remedy=r, illness=illness)) for r in myths]
+    said = [" ".join(say(rng, TREATMENT, 2, remedy=r, illness=illness)) for r in treatments]
+    said += [" ".join(say(rng, MYTH, 2, remedy=r, illness=illness)) for r in myths]
     rng.shuffle(said)
     return " ".join(said)
 
@@ -89,7 +91,7 @@ def health_column(rng):
 def advice_column(rng):
     topic = rng.choice(list(ADVICE))
     said = []
-    for template in rng.sample(TIPS, rng.randint(3, 5)):
+    for template in rng.choices(TIPS, k=rng.randint(5, 7)):
         tip, tip2 = rng.sample(ADVICE[topic], 2)
         said.append(template.format(topic=topic, tip=tip, tip2=tip2))
     return " ".join(said)
@@ -157,8 +159,8 @@ def nature_note(rng):
     return " ".join(said)
 
 
-MIXTURE = {country_paragraph: 27, question_paper: 22, howto_page: 14, law_report: 12, health_column: 9, advice_column: 8, finding_out: 4,
-           forum_thread: 5, faq: 1, nature_note: 2}             # shares of the documents, in percent or nearly so
+MIXTURE = {country_paragraph: 30, question_paper: 14, howto_page: 12, law_report: 9, health_column: 17, advice_column: 9, finding_out: 4,
+           forum_thread: 3, faq: 1, nature_note: 1}             # shares of the documents, in percent
 
 
 def documents(seed=0, size=1.0):

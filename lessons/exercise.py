@@ -1,0 +1,62 @@
+"""Exercises from the real source: prints one of our files with a hole where the marked function does its work.
+
+run   python lessons/exercise.py                                             lists the exercises
+      python lessons/exercise.py train_rm.ranking_loss > hand_in/train_rm.py   writes the file to be completed
+      python -m pytest tests/test_train_rm.py --submission hand_in/train_rm.py   grades it
+see   signature and docstring stay; from `# exercise:` to the end of the function stands what you are to write
+"""
+import ast
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+FILES = sorted([*ROOT.glob("*.py"), *ROOT.glob("kernels/*.py"), *ROOT.glob("data/*.py")])
+MARK = re.compile(r"^(\s*)# exercise: (.*)$")
+
+
+def exercises():
+    """{"train_rm.ranking_loss": (path, line of the mark, last line of the function)}, lines counted from 0."""
+    found = {}
+    for path in FILES:
+        source = path.read_text(encoding="utf-8")
+        marks = [i for i, line in enumerate(source.splitlines()) if MARK.match(line)]
+        for dotted, function in functions(ast.parse(source)) if marks else ():
+            for mark in marks:
+                if function.lineno <= mark < function.end_lineno:
+                    found[".".join((*path.relative_to(ROOT).with_suffix("").parts, dotted))] = path, mark, function.end_lineno
+    return found
+
+
+def functions(tree, inside=""):
+    """(dotted name, node) of every function, methods included."""
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef):
+            yield from functions(node, f"{inside}{node.name}.")
+        elif isinstance(node, ast.FunctionDef):
+            yield inside + node.name, node
+
+
+def stub(name):
+    """The text of the file of exercise `name`, with the hole. Raises KeyError where there is no such exercise."""
+    path, mark, end = exercises()[name]
+    lines = path.read_text(encoding="utf-8").splitlines()
+    indent, task = MARK.match(lines[mark]).groups()
+    size = sum(bool(line.strip()) and not line.strip().startswith("#") for line in lines[mark + 1:end])
+    hole = [f"{indent}# {task} (about {size} lines)", f'{indent}raise NotImplementedError("exercise {name}")']
+    return "\n".join(lines[:mark] + hole + lines[end:]) + "\n"
+
+
+def main():
+    if len(sys.argv) == 2 and sys.argv[1] in exercises():
+        print(stub(sys.argv[1]), end="")
+    elif len(sys.argv) == 1:
+        for name, (path, mark, _) in exercises().items():
+            print(f"{name:42} {MARK.match(path.read_text(encoding='utf-8').splitlines()[mark])[2]}")
+    else:
+        print(f"error: no exercise {' '.join(sys.argv[1:])}: `python lessons/exercise.py` lists them", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()
