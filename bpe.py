@@ -125,11 +125,11 @@ class TokenRow:
     """
 
     def __init__(self, pieces):
-        self.ids = np.frombuffer(b"\xff".join([b"", *pieces, b""]), np.uint8).astype(np.int32)
-        self.ids[self.ids == 0xFF] = GAP                                        # UTF-8 has no byte 0xFF
+        row = np.frombuffer(b"\xff".join([b"", *pieces, b""]), np.uint8)         # UTF-8 has no byte 0xFF
+        self.ids = np.where(row == 0xFF, GAP, row.astype(np.int32))
         self.left, self.right = np.arange(len(self.ids)) - 1, np.arange(len(self.ids)) + 1
         self.weight = np.repeat([0, *pieces.values()], [1] + [len(piece) + 1 for piece in pieces])
-        self.places = {byte: np.flatnonzero(self.ids == byte) for byte in range(256)}
+        self.places = {byte: np.flatnonzero(row == byte) for byte in range(256)}
 
     def pair_counts(self):
         """-> dict (id, id): how often the pair stands in the text. While all tokens are bytes."""
@@ -140,27 +140,37 @@ class TokenRow:
     def merge(self, a, b, new):
         """Makes every a b one `new`. -> dict (id, id): change of the pair's count. Only neighbours are looked at."""
         ids, left, right = self.ids, self.left, self.right
-        alive = self.places[a] = self.places[a][ids[self.places[a]] == a]
-        i = alive[ids[right[alive]] == b]                                       # (n,) where a b stands
+        if len(self.places[a]) <= len(self.places[b]):                          # look where the rarer of the two stands
+            i = self.alive(a)
+            i = i[ids.take(right.take(i)) == b]                                 # (n,) where a b stands
+        else:
+            i = left.take(self.alive(b))
+            i = i[ids.take(i) == a]
         if a == b:
             i = i[every_other(i, right[i])]
         j = right[i]                                                            # (n,) where b stands
         before, after, weight = left[i], right[j], self.weight[i]
         alone = np.append(True, before[1:] != j[:-1])                           # its left neighbour is not merged as well
-        after_ids = ids[after]
-        ids[i], ids[j] = new, GAP
         right[i], left[after] = after, i
-        self.places[new] = i
-
         changes = Counter()
         for x, count in tally(ids[before[alone]], weight[alone]):               # x a b -> x new
             changes[x, a] -= count
             changes[x, new] += count
-        for x, count in tally(after_ids, weight):                               # a b x -> new x
+        for x, count in tally(ids[after], weight):                              # a b x -> new x
             changes[b, x] -= count
-        for x, count in tally(ids[after], weight):                              # x may have become new just now
             changes[new, x] += count
+        if twice := int(weight[~alone].sum()):                                  # a b a b -> new new: here x has gone, too
+            changes[new, a] -= twice
+            changes[new, new] += twice
+        ids[i], ids[j] = new, GAP
+        self.places[new] = i
         return changes
+
+    def alive(self, token):
+        """-> (n,) where the token stands; forgets the places where it was merged away."""
+        places = self.places[token]
+        self.places[token] = places = places[self.ids.take(places) == token]
+        return places
 
 
 def every_other(i, j):
@@ -173,7 +183,7 @@ def every_other(i, j):
 
 def tally(ids, weight):
     """-> pairs (id, sum of its weights), gaps left out."""
-    sums = np.bincount(ids[ids != GAP], weight[ids != GAP])
+    sums = np.bincount(ids + 1, weight)[1:]                                     # GAP is -1
     found = np.flatnonzero(sums)
     return zip(found.tolist(), sums[found].astype(int).tolist())
 
