@@ -71,7 +71,7 @@ def to_bytes(text):
 
 # ------------------------------------------------------------------------------------------------------------- training
 def count_batch(texts, pattern, special_tokens):
-    """list of str -> Counter of pieces. Equal chunks are counted first and cut into pieces once."""
+    """list of str -> Counter of pieces (bytes). Equal chunks are counted first and cut into pieces once."""
     to_chunks, to_pieces = splitters(pattern)
     chunks, pieces = Counter(), Counter()
     for text in texts:
@@ -79,7 +79,7 @@ def count_batch(texts, pattern, special_tokens):
             chunks.update(to_chunks(part))
     for chunk, count in chunks.items():
         for piece in to_pieces(chunk):
-            pieces[piece] += count
+            pieces[to_bytes(piece)] += count
     return pieces
 
 
@@ -97,7 +97,7 @@ def batched(texts, size=1 << 22):
 
 
 def count_pieces(texts, pattern, special_tokens, workers, report):
-    """Iterable of str -> Counter of pieces, the same with any number of workers. Holds a few batches of text at a time."""
+    """Iterable of str -> Counter of pieces (bytes), the same with any number of workers. Holds a few batches of text at a time."""
     count = partial(count_batch, pattern=pattern, special_tokens=frozenset(special_tokens))
     batches, total = batched(texts), Counter()
     ahead = list(islice(batches, 2))
@@ -200,6 +200,7 @@ def learn_merges(pieces, n_tokens, report=lambda text: None):
     """
     row, tokens, merges = TokenRow(pieces), [bytes([byte]) for byte in range(256)], []
     counts = row.pair_counts()
+    del pieces                                                                  # the row has them: half the memory
     key = lru_cache(None)(lambda id: falling(tokens[id]))
     entry = lambda pair: (-counts[pair], key(pair[0]), key(pair[1]), pair)
     queue = [entry(pair) for pair in counts]
@@ -240,8 +241,7 @@ def train_bpe(texts, vocab_size, special_tokens=(), pattern=GPT2_PATTERN, worker
     if workers is None:
         can_fork = "fork" in multiprocessing.get_all_start_methods() and not multiprocessing.current_process().daemon
         workers = os.cpu_count() if can_fork else 1
-    counts = count_pieces(texts, pattern, special_tokens, workers, report)
-    merges = learn_merges({to_bytes(piece): count for piece, count in counts.items()}, vocab_size - len(special_tokens), report)
+    merges = learn_merges(count_pieces(texts, pattern, special_tokens, workers, report), vocab_size - len(special_tokens), report)
     vocab = {token: id for id, token in enumerate([bytes([byte]) for byte in range(256)] + [a + b for a, b in merges])}
     return Tokenizer(vocab, merges, {name: len(vocab) + i for i, name in enumerate(special_tokens)}, pattern)
 

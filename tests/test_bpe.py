@@ -159,7 +159,7 @@ def test_bytes_come_first_then_merges_then_special_tokens(tokenizer):
 def test_any_number_of_workers_learns_the_same():
     texts = list(english(600_000, seed=3, n_words=3_000)) * 15                  # 9 MB: three batches
     counts = [bpe.count_pieces(iter(texts), GPT2_PATTERN, SPECIALS, workers, lambda line: None) for workers in (1, 2)]
-    assert counts[0] == counts[1] and counts[0][" a"] == sum(len(regex.findall(r" a(?!\p{L})", text)) for text in texts)
+    assert counts[0] == counts[1] and counts[0][b" a"] == sum(len(regex.findall(r" a(?!\p{L})", text)) for text in texts)
 
 
 def test_training_memory_follows_the_different_pieces_not_the_text():
