@@ -18,7 +18,7 @@ import re
 import signal
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from contextlib import ExitStack
 from functools import lru_cache, partial
 from itertools import islice
@@ -117,25 +117,33 @@ def count_pieces(texts, pattern, special_tokens, workers, report):
 GAP = -1                                                                        # before, between and after the pieces
 
 
+def lay_out(pieces):
+    """dict bytes: count -> row (N,) uint8, all pieces with a 0xFF (no byte of UTF-8) around each; weight (N,), the counts."""
+    row = np.frombuffer(b"\xff".join([b"", *pieces, b""]), np.uint8)
+    counts = np.fromiter(pieces.values(), np.int64, len(pieces))
+    small = np.int32 if counts.max(initial=0) < 1 << 31 else np.int64
+    ends = np.flatnonzero(row == 0xFF)
+    return row, np.repeat(np.append(0, counts).astype(small), np.diff(ends, prepend=-1))
+
+
 class TokenRow:
     """All different pieces in one row of tokens, a gap around each: a linked list in arrays, so that a merge moves nothing.
 
-    ids (N,) int32: token that starts here, or GAP; left, right (N,) int64: places of its neighbours; weight (N,) int64: how
-    often its piece is in the text; places: token -> (n,) int64, where it stands, rising; some may have been merged away.
+    ids (N,) int32: token that starts here, or GAP; left, right (N,) index: places of its neighbours; weight (N,): how often
+    its piece is in the text; places: token -> (n,) index, where it stands, rising; some may have been merged away.
     """
 
-    def __init__(self, pieces):
-        row = np.frombuffer(b"\xff".join([b"", *pieces, b""]), np.uint8)         # UTF-8 has no byte 0xFF
-        self.ids = np.where(row == 0xFF, GAP, row.astype(np.int32))
-        self.left, self.right = np.arange(len(self.ids)) - 1, np.arange(len(self.ids)) + 1
-        self.weight = np.repeat([0, *pieces.values()], [1] + [len(piece) + 1 for piece in pieces])
-        self.places = {byte: np.flatnonzero(row == byte) for byte in range(256)}
+    def __init__(self, row, weight):
+        index = np.int64 if len(row) < 1 << 22 else np.int32                    # half the memory, a little slower
+        self.ids, self.weight = row.astype(np.int32), weight
+        self.ids[row == 0xFF] = GAP
+        self.left, self.right = (np.arange(step, len(row) + step, dtype=index) for step in (-1, 1))
+        self.places = {byte: np.flatnonzero(row == byte).astype(index) for byte in range(0xFF)}
 
     def pair_counts(self):
-        """-> dict (id, id): how often the pair stands in the text. While all tokens are bytes."""
-        first, second = self.ids[:-1], self.ids[1:]
-        pairs = np.where((first == GAP) | (second == GAP), GAP, first * 256 + second)
-        return {divmod(pair, 256): count for pair, count in tally(pairs, self.weight[:-1])}
+        """-> dict (id, id): how often the pair stands in the text."""
+        return defaultdict(int, {(a, b): count for a, i in self.places.items()
+                                 for b, count in tally(self.ids[self.right[i]], self.weight[i])})
 
     def merge(self, a, b, new):
         """Makes every a b one `new`. -> dict (id, id): change of the pair's count. Only neighbours are looked at."""
@@ -152,7 +160,7 @@ class TokenRow:
         before, after, weight = left[i], right[j], self.weight[i]
         alone = np.append(True, before[1:] != j[:-1])                           # its left neighbour is not merged as well
         right[i], left[after] = after, i
-        changes = Counter()
+        changes = defaultdict(int)
         for x, count in tally(ids[before[alone]], weight[alone]):               # x a b -> x new
             changes[x, a] -= count
             changes[x, new] += count
@@ -198,26 +206,26 @@ def learn_merges(pieces, n_tokens, report=lambda text: None):
 
     The most frequent pair first, of equals the greater pair of byte strings. Each merge touches only the pairs it changes.
     """
-    row, tokens, merges = TokenRow(pieces), [bytes([byte]) for byte in range(256)], []
-    counts = row.pair_counts()
-    del pieces                                                                  # the row has them: half the memory
-    key = lru_cache(None)(lambda id: falling(tokens[id]))
-    entry = lambda pair: (-counts[pair], key(pair[0]), key(pair[1]), pair)
-    queue = [entry(pair) for pair in counts]
+    row, weight = lay_out(pieces)
+    del pieces                                                                  # the row holds them in a third of the memory
+    row, tokens, merges = TokenRow(row, weight), [bytes([byte]) for byte in range(256)], []
+    counts, keys = row.pair_counts(), [falling(token) for token in tokens]
+    queue = [(-count, keys[a], keys[b], a, b) for (a, b), count in counts.items()]
     heapq.heapify(queue)
     # exercise: take the best pair, merge it, keep counts and queue true, until there are n_tokens tokens
     while queue and len(tokens) < n_tokens:
-        count, _, _, (a, b) = heapq.heappop(queue)
+        count, _, _, a, b = heapq.heappop(queue)
         if counts[a, b] != -count:                                              # it fell since it was queued
             if counts[a, b] > 0:
-                heapq.heappush(queue, entry((a, b)))
+                heapq.heappush(queue, (-counts[a, b], keys[a], keys[b], a, b))
             continue
         merges.append((tokens[a], tokens[b]))
         tokens.append(tokens[a] + tokens[b])                                    # new: no other pair ever makes the same string
-        for pair, change in row.merge(a, b, len(tokens) - 1).items():
-            counts[pair] = counts.get(pair, 0) + change
+        keys.append(falling(tokens[-1]))
+        for (x, y), change in row.merge(a, b, len(tokens) - 1).items():
+            counts[x, y] += change
             if change > 0:
-                heapq.heappush(queue, entry(pair))
+                heapq.heappush(queue, (-counts[x, y], keys[x], keys[y], x, y))
         counts[a, b] = 0
         if len(merges) % 100 == 0:
             report(f"merge {len(merges):,}: {tokens[-1]!r} stands {-count:,} times")
