@@ -129,56 +129,52 @@ def lay_out(pieces):
 class TokenRow:
     """All different pieces in one row of tokens, a gap around each: a linked list in arrays, so that a merge moves nothing.
 
-    ids (N,) int32: token that starts here, or GAP; left, right (N,) index: places of its neighbours; weight (N,): how often
-    its piece is in the text; places: token -> (n,) index, where it stands, rising; some may have been merged away.
+    ids (N,) int32: the token that starts here, or GAP; left, right (N,): places of its neighbours; weight (N,): how often its
+    piece is in the text. A pair's places are those of its first token, an array (n,), rising.
     """
 
     def __init__(self, row, weight):
-        index = np.int64 if len(row) < 1 << 22 else np.int32                    # half the memory, a little slower
+        self.index = np.int64 if len(row) < 1 << 22 else np.int32               # half the memory, a little slower
         self.ids, self.weight = row.astype(np.int32), weight
         self.ids[row == 0xFF] = GAP
-        self.left, self.right = (np.arange(step, len(row) + step, dtype=index) for step in (-1, 1))
-        self.places = {byte: np.flatnonzero(row == byte).astype(index) for byte in range(0xFF)}
+        self.left, self.right = (np.arange(step, len(row) + step, dtype=self.index) for step in (-1, 1))
 
-    def pair_counts(self):
-        """-> dict (id, id): how often the pair stands in the text."""
-        return defaultdict(int, {(a, b): count for a, i in self.places.items()
-                                 for b, count in tally(self.ids[self.right[i]], self.weight[i])})
+    def byte_pairs(self):
+        """Yields (a, b, places, count) for each pair, while all tokens are bytes."""
+        for a in range(0xFF):
+            i = np.flatnonzero(self.ids == a).astype(self.index)
+            for b, places, count in by_neighbour(self.ids[self.right[i]], i, self.weight[i]):
+                yield a, b, places, count
 
-    def merge(self, a, b, new):
-        """Makes every a b one `new`. -> dict (id, id): change of the pair's count. Only neighbours are looked at."""
+    def still(self, a, b, places):
+        """Of the places where a b stood -> those where it still stands, and how often that is in the text."""
+        places = places[(self.ids[places] == a) & (self.ids[self.right[places]] == b)]
+        return places, int(self.weight[places].sum())
+
+    def merge(self, a, b, places, new):
+        """Makes a b one token at these places; yields (a, b, places, count) for each pair this makes, all with `new`."""
         ids, left, right = self.ids, self.left, self.right
-        if len(self.places[a]) <= len(self.places[b]):                          # look where the rarer of the two stands
-            i = self.alive(a)
-            i = i[ids.take(right.take(i)) == b]                                 # (n,) where a b stands
-        else:
-            i = left.take(self.alive(b))
-            i = i[ids.take(i) == a]
-        if a == b:
-            i = i[every_other(i, right[i])]
+        i = places[every_other(places, right[places])] if a == b else places    # (n,) where a stands
         j = right[i]                                                            # (n,) where b stands
         before, after, weight = left[i], right[j], self.weight[i]
-        alone = np.append(True, before[1:] != j[:-1])                           # its left neighbour is not merged as well
-        right[i], left[after] = after, i
-        changes = defaultdict(int)
-        for x, count in tally(ids[before[alone]], weight[alone]):               # x a b -> x new
-            changes[x, a] -= count
-            changes[x, new] += count
-        for x, count in tally(ids[after], weight):                              # a b x -> new x
-            changes[b, x] -= count
-            changes[new, x] += count
-        if twice := int(weight[~alone].sum()):                                  # a b a b -> new new: here x has gone, too
-            changes[new, a] -= twice
-            changes[new, new] += twice
         ids[i], ids[j] = new, GAP
-        self.places[new] = i
-        return changes
+        right[i], left[after] = after, i
+        for x, where, count in by_neighbour(ids[after], i, weight):
+            yield new, x, where, count
+        for x, where, count in by_neighbour(ids[before], before, weight):       # a gap where a new ended: that was counted above
+            yield x, new, where, count
 
-    def alive(self, token):
-        """-> (n,) where the token stands; forgets the places where it was merged away."""
-        places = self.places[token]
-        self.places[token] = places = places[self.ids.take(places) == token]
-        return places
+
+def by_neighbour(ids, places, weight):
+    """Yields (id, its places, sum of its weights) for each different id but GAP. Places stay in their order."""
+    order = np.argsort(ids, kind="stable")
+    order = order[np.count_nonzero(ids == GAP):]                                # gaps, being -1, come first
+    if len(order):
+        ids, places = ids[order], places[order]
+        cuts = [0, *(np.flatnonzero(ids[1:] != ids[:-1]) + 1).tolist(), len(ids)]
+        sums = np.add.reduceat(weight[order], cuts[:-1], dtype=np.int64)
+        for id, start, end, count in zip(ids[cuts[:-1]].tolist(), cuts, cuts[1:], sums.tolist()):
+            yield id, places[start:end], count
 
 
 def every_other(i, j):
@@ -187,13 +183,6 @@ def every_other(i, j):
     index = np.arange(len(i))
     starts = np.append(True, j[:-1] != i[1:])[:len(i)]                          # no pair ends where this one begins
     return (index - np.maximum.accumulate(np.where(starts, index, 0))) % 2 == 0
-
-
-def tally(ids, weight):
-    """-> pairs (id, sum of its weights), gaps left out."""
-    sums = np.bincount(ids + 1, weight)[1:]                                     # GAP is -1
-    found = np.flatnonzero(sums)
-    return zip(found.tolist(), sums[found].astype(int).tolist())
 
 
 def falling(token):
@@ -209,26 +198,24 @@ def learn_merges(pieces, n_tokens, report=lambda text: None):
     row, weight = lay_out(pieces)
     del pieces                                                                  # the row holds them in a third of the memory
     row, tokens, merges = TokenRow(row, weight), [bytes([byte]) for byte in range(256)], []
-    counts, keys = row.pair_counts(), [falling(token) for token in tokens]
-    queue = [(-count, keys[a], keys[b], a, b) for (a, b), count in counts.items()]
+    keys = [falling(token) for token in tokens]
+    queue = [(-count, keys[a], keys[b], a, b, places) for a, b, places, count in row.byte_pairs()]
     heapq.heapify(queue)
-    # exercise: take the best pair, merge it, keep counts and queue true, until there are n_tokens tokens
+    # exercise: take the best pair, see that its count still holds, merge it and queue the pairs this makes, until n_tokens
     while queue and len(tokens) < n_tokens:
-        count, _, _, a, b = heapq.heappop(queue)
-        if counts[a, b] != -count:                                              # it fell since it was queued
-            if counts[a, b] > 0:
-                heapq.heappush(queue, (-counts[a, b], keys[a], keys[b], a, b))
+        queued, _, _, a, b, places = heapq.heappop(queue)
+        places, count = row.still(a, b, places)
+        if count != -queued:                                                    # it fell since, as others merged
+            if count:
+                heapq.heappush(queue, (-count, keys[a], keys[b], a, b, places))
             continue
         merges.append((tokens[a], tokens[b]))
         tokens.append(tokens[a] + tokens[b])                                    # new: no other pair ever makes the same string
         keys.append(falling(tokens[-1]))
-        for (x, y), change in row.merge(a, b, len(tokens) - 1).items():
-            counts[x, y] += change
-            if change > 0:
-                heapq.heappush(queue, (-counts[x, y], keys[x], keys[y], x, y))
-        counts[a, b] = 0
+        for x, y, places, count in row.merge(a, b, places, len(tokens) - 1):
+            heapq.heappush(queue, (-count, keys[x], keys[y], x, y, places))
         if len(merges) % 100 == 0:
-            report(f"merge {len(merges):,}: {tokens[-1]!r} stands {-count:,} times")
+            report(f"merge {len(merges):,}: {tokens[-1]!r} stands {-queued:,} times")
     return merges
 
 
