@@ -4,7 +4,7 @@ import random
 import pytest
 
 import data
-from data.prompts import CARELESS, GOOD, QUESTIONS, RECIPE, SPLIT
+from data.prompts import CARELESS, RECIPE, SPLIT
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,7 @@ def test_an_answer_that_is_good_elsewhere_is_bad_here():
     rng = random.Random(1)
     drawn = data.draw_prompts("heldout", 210, rng)
     for p, other in zip(drawn, drawn[1:]):
-        if p.slots != other.slots and not {p.kind, other.kind} == {"howto"}:
+        if p.slots != other.slots and not {p.kind, other.kind} <= {"unanswerable"}:        # "I cannot know that" is right for each of these
             assert data.grade(p, data.demonstrate(other, rng, careful=1.0)) < 1.0, (p.text, other.text)
 
 
@@ -128,4 +128,3 @@ def test_every_template_is_filled_completely():
     for split in data.SPLITS:
         for p in data.draw_prompts(split, 140, rng):
             assert "{" not in p.text + data.demonstrate(p, rng)
-    assert all("{" in t for table in (GOOD, QUESTIONS) for templates in table.values() for t in templates)

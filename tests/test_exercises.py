@@ -27,7 +27,10 @@ def test_a_stub_keeps_signature_and_docstring_and_raises(name):
     dotted = name[len(".".join(path.relative_to(ROOT).with_suffix("").parts)) + 1:]
     before, after = (dict(exercise.functions(tree))[dotted] for tree in (ours, stub))
     assert ast.dump(before.args) == ast.dump(after.args) and ast.get_docstring(before) == ast.get_docstring(after)
-    assert isinstance(after.body[-1], ast.Raise) and name in ast.unparse(after.body[-1])
+    last = after
+    while hasattr(last, "body"):                                         # a hole inside a loop ends in that loop
+        last = last.body[-1]
+    assert isinstance(last, ast.Raise) and name in ast.unparse(last)
     assert [n for n, _ in exercise.functions(ours)] == [n for n, _ in exercise.functions(stub)]
 
 
