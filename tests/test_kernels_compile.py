@@ -1,0 +1,156 @@
+"""Triton without a GPU: every kernel runs in Triton's interpreter and agrees with float64, and compiles to machine code that spills nothing.
+
+An interpreted kernel cannot be compiled, nor the reverse, so each runs in a process of its own: this file, as a script.
+"""
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED_LIMIT = {80: 166912, 90: 232448}                                  # bytes of shared memory a block may have
+triton_needed = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Triton exists for Linux only")
+
+
+def in_its_own_process(what, **environment):
+    """Run this file as a script and read the JSON on its last line."""
+    done = subprocess.run([sys.executable, __file__, what], cwd=ROOT, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT), "KERNELS": "", **environment})
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def interpreted():
+    return in_its_own_process("interpret", TRITON_INTERPRET="1")
+
+
+@pytest.fixture(scope="module")
+def compiled():
+    return in_its_own_process("compile", TRITON_INTERPRET="")
+
+
+@triton_needed
+def test_interpreted_attention_agrees_with_float64_forward_and_backward(interpreted):
+    wrong = [case for case in interpreted["attention"] if not case["error"] <= case["limit"]]     # `not <=` also catches nan
+    assert not wrong and len(interpreted["attention"]) == len(SHAPES)
+
+
+@triton_needed
+def test_interpreted_attention_with_lengths_never_reads_past_a_row_s_length(interpreted):
+    assert interpreted["lengths"] <= 1e-5
+
+
+@triton_needed
+def test_interpreted_softmax_and_log_prob_agree_with_float64_forward_and_backward(interpreted):
+    wrong = [case for case in interpreted["softmax"] if not case["error"] <= case["limit"]]
+    assert not wrong and len(interpreted["softmax"]) == 12
+
+
+@triton_needed
+def test_an_unknown_target_gives_nan_on_triton_where_python_could_not_look(interpreted):
+    assert interpreted["unknown_target_is_nan"]
+
+
+@triton_needed
+def test_a_model_on_interpreted_kernels_has_the_loss_and_gradient_it_has_on_pytorch(interpreted):
+    assert interpreted["model"] <= 1e-5
+
+
+@triton_needed
+def test_every_kernel_compiles_for_both_chips_without_spilling_a_register(compiled):
+    assert len(compiled) >= 40 and [k for k in compiled if k["spilled"]] == []
+
+
+@triton_needed
+def test_every_kernel_s_shared_memory_fits_the_chip(compiled):
+    assert [k for k in compiled if k["shared"] > SHARED_LIMIT[k["arch"]]] == []
+
+
+@triton_needed
+def test_attention_in_half_precision_uses_the_tensor_cores(compiled):
+    assert [k for k in compiled if "D=" in k["name"] and not k["matrix"]] == []
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here: the kernels ran in the interpreter and were compiled, not run")
+def test_on_a_gpu_triton_is_what_attention_runs_on():
+    import kernels
+    assert kernels.choose_backend(torch.zeros(1, device="cuda")) == "triton"
+
+
+# ------------------------------------------------------------------------------------------------ what the processes do
+SHAPES = [(1, 1, 16, "float32", True), (17, 17, 80, "float16", True), (64, 64, 64, "bfloat16", False), (100, 100, 32, "float32", True), (257, 257, 16, "float32", True),
+          (140, 140, 128, "float16", True), (1, 70, 32, "float32", True), (65, 130, 40, "float16", True), (33, 150, 16, "float32", False), (130, 20, 16, "float32", False)]
+
+
+def interpret():
+    """Outputs start as nan, so that what no program writes is seen."""
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)                             # fills every torch.empty with nan
+    import kernels
+    from tests.test_attention import LIMIT, worst_error
+    kernels.use("triton")
+    found = {"attention": [], "softmax": []}
+    for Tq, Tk, D, name, causal in SHAPES:
+        dtype = getattr(torch, name)
+        error = worst_error(Tq, Tk, D, dtype, causal, rows=(1, 2 if Tq < 20 else 1))
+        found["attention"].append({"case": (Tq, Tk, D, name, causal), "error": error, "limit": LIMIT[dtype]})
+    found["lengths"] = lengths_error(kernels)
+    for V in (1, 17, 257, 1000):
+        for dtype, limit in LIMIT.items():
+            found["softmax"].append({"case": (V, str(dtype)), "error": softmax_error(kernels, V, dtype), "limit": limit})
+    from kernels.softmax import LogProb
+    found["unknown_target_is_nan"] = bool(LogProb.apply(torch.zeros(2, 3), torch.tensor([3, -1]), "triton").isnan().all())
+    found["model"] = model_error(kernels)
+    return found
+
+
+def lengths_error(kernels):
+    q, k, v = (torch.randn(3, 1, T, 16, generator=torch.Generator().manual_seed(T)) for T in (2, 80, 81))
+    v, lengths = v[:, :, 1:].clone(), [3, 64, 80]
+    alone = [kernels.attention(q[b:b + 1], k[b:b + 1, :, :n], v[b:b + 1, :, :n]) for b, n in enumerate(lengths)]
+    for b, n in enumerate(lengths):
+        k[b, :, n:], v[b, :, n:] = float("nan"), float("nan")            # what an old roll-out may have left in the cache
+    error = (kernels.attention(q, k, v, lengths=torch.tensor(lengths)) - torch.cat(alone)).abs().max().item()
+    return error if error == error else 1e9                              # nan is not JSON
+
+
+def softmax_error(kernels, V, dtype):
+    generator = torch.Generator().manual_seed(V)
+    x, dy = (torch.randn(3, V, generator=generator).to(dtype) for _ in range(2))
+    targets = torch.randint(0, V, (3,), generator=generator)
+    exact, given = x.double().requires_grad_(), x.clone().requires_grad_()
+    y, chosen = exact.softmax(-1), exact.log_softmax(-1).gather(-1, targets[:, None])[:, 0]
+    truths = [y, chosen, *torch.autograd.grad(y, exact, dy.double()), *torch.autograd.grad(chosen.sum(), exact)]
+    y, chosen = kernels.softmax(given), kernels.log_prob(given, targets)
+    found = [y, chosen, *torch.autograd.grad(y, given, dy), *torch.autograd.grad(chosen.sum(), given)]
+    return max(((a.double() - b).norm() / (b.norm() if V > 1 else 1.0)).item() for a, b in zip(found, truths))
+
+
+def model_error(kernels):
+    from model import GPT, GPTConfig
+    torch.manual_seed(0)
+    model, tokens = GPT(GPTConfig(vocab_size=40, block_size=12, n_layer=1, n_head=2, n_embd=32)), torch.arange(26).view(2, 13)
+    gradients = []
+    for backend in ("triton", "torch"):
+        kernels.use(backend)
+        model.zero_grad()
+        loss = -kernels.log_prob(model(tokens[:, :-1]), tokens[:, 1:]).mean()
+        loss.backward()
+        gradients.append(torch.cat([loss.view(1), *(p.grad.flatten() for p in model.parameters())]))
+    return ((gradients[0] - gradients[1]).norm() / gradients[1].norm()).item()
+
+
+def compile_all():
+    from kernels import measure
+    from kernels.attention import specs as attention_specs
+    from kernels.softmax import specs as softmax_specs
+    specs = attention_specs((32, 64, 128), ("fp16",)) + attention_specs((32,), ("fp32",)) + softmax_specs((1024,), ("fp16", "fp32"))
+    return [{"name": spec["name"], "arch": arch, **measure.machine_code(measure.compile_spec(spec, arch))} for spec in specs for arch in spec.get("arch", (80, 90))]
+
+
+if __name__ == "__main__":
+    print(json.dumps(interpret() if sys.argv[1] == "interpret" else compile_all()))

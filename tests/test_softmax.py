@@ -1,0 +1,125 @@
+"""Softmax and log-prob: NumPy and PyTorch against float64, finite differences and figures worked by hand. Triton: test_kernels_compile.py."""
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import kernels
+from kernels.softmax import log_prob_backward_numpy, log_prob_numpy, softmax_backward_numpy, softmax_numpy
+
+ROOT = Path(__file__).resolve().parent.parent
+BACKENDS = ["numpy", "torch", pytest.param("triton", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device: Triton runs in its interpreter, see test_kernels_compile.py"))]
+LIMIT = {torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1.5e-2}
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request):
+    before = kernels.use(request.param)
+    yield request.param
+    kernels.use(before)
+
+
+def device(backend):
+    return "cuda" if backend == "triton" else "cpu"
+
+
+def error(found, truth, scale=0.0):
+    return ((found.cpu().double() - truth).norm() / max(truth.norm(), scale)).item()
+
+
+@pytest.mark.parametrize("dtype", LIMIT)
+def test_softmax_and_log_prob_agree_with_float64_forward_and_backward(backend, dtype):
+    generator = torch.Generator().manual_seed(1)
+    for V in (17, 64, 257, 1024):
+        x, dy = (torch.randn(2, 3, V, generator=generator).to(dtype).double() for _ in range(2))
+        targets, dl = torch.randint(0, V, (2, 3), generator=generator), torch.randn(2, 3, generator=generator)
+        exact = x.clone().requires_grad_()
+        y, chosen = exact.softmax(-1), exact.log_softmax(-1).gather(-1, targets[..., None])[..., 0]
+        truths = [y, chosen, *torch.autograd.grad(y, exact, dy), *torch.autograd.grad(chosen, exact, dl.double())]
+        given = x.to(device(backend), dtype).requires_grad_()
+        y, chosen = kernels.softmax(given), kernels.log_prob(given, targets.to(given.device))
+        assert y.dtype == dtype and chosen.dtype == torch.float32
+        found = [y, chosen, *torch.autograd.grad(y, given, dy.to(y)), *torch.autograd.grad(chosen, given, dl.to(y.device))]
+        assert max(error(a, b) for a, b in zip(found, truths)) <= LIMIT[dtype]
+
+
+def test_two_logits_ln3_apart_have_probabilities_a_quarter_and_three_quarters(backend):
+    x = torch.tensor([[0.0, math.log(3)]], device=device(backend))
+    assert torch.allclose(kernels.softmax(x).cpu(), torch.tensor([[0.25, 0.75]]), atol=1e-6)
+    assert kernels.log_prob(x, torch.tensor([1], device=x.device)).item() == pytest.approx(math.log(0.75), abs=1e-6)
+
+
+def test_the_gradient_of_a_log_prob_is_one_minus_p_at_the_target_and_minus_p_elsewhere(backend):
+    x = torch.tensor([[0.0, math.log(3)]], device=device(backend), requires_grad=True)
+    kernels.log_prob(x, torch.tensor([0], device=x.device)).sum().backward()
+    assert torch.allclose(x.grad.cpu(), torch.tensor([[0.75, -0.75]]), atol=1e-6)
+
+
+def test_logits_of_a_thousand_do_not_overflow_and_minus_infinity_has_probability_zero(backend):
+    x = torch.tensor([[1000.0, 1000.0, -math.inf], [-1000.0, -1000.0, -math.inf]], device=device(backend))
+    assert kernels.softmax(x).tolist() == [[0.5, 0.5, 0.0]] * 2
+    assert kernels.log_prob(x, torch.tensor([0, 1], device=x.device)).tolist() == pytest.approx([-math.log(2)] * 2, abs=1e-4)
+
+
+def test_rows_that_do_not_lie_together_in_memory_give_the_same(backend):
+    x = torch.randn(5, 4, 3, generator=torch.Generator().manual_seed(2)).to(device(backend))
+    assert torch.allclose(kernels.softmax(x.transpose(0, 2)), kernels.softmax(x.transpose(0, 2).contiguous()))
+    targets = torch.zeros(3, 4, dtype=torch.int64, device=x.device)
+    assert torch.allclose(kernels.log_prob(x.transpose(0, 2), targets), kernels.log_prob(x.transpose(0, 2).contiguous(), targets))
+
+
+def test_numpy_gradients_agree_with_finite_differences():
+    random, h = np.random.default_rng(3), 1e-6
+    x, dy, targets, dl = random.normal(size=(2, 5)), random.normal(size=(2, 5)), np.array([1, 4]), random.normal(size=2)
+    soft = lambda x: (softmax_numpy(x) * dy).sum()
+    chosen = lambda x: (log_prob_numpy(x, targets)[0] * dl).sum()
+    for function, gradient in ((soft, softmax_backward_numpy(softmax_numpy(x), dy)), (chosen, log_prob_backward_numpy(x, targets, log_prob_numpy(x, targets)[1], dl))):
+        bumps = np.eye(10).reshape(10, 2, 5) * h
+        slopes = np.array([(function(x + bump) - function(x - bump)) / (2 * h) for bump in bumps]).reshape(2, 5)
+        assert np.abs(slopes - gradient).max() < 1e-8
+
+
+def test_log_prob_keeps_one_number_a_row_for_backward_and_not_the_probabilities():
+    logits = torch.randn(4, 8, 100, requires_grad=True)
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
+        kernels.log_prob(logits, torch.zeros(4, 8, dtype=torch.int64))
+    assert sum(t.numel() for t in kept if t.data_ptr() != logits.data_ptr()) == 2 * 32             # targets and lse
+
+
+@pytest.mark.parametrize("call, words", [
+    (lambda: kernels.log_prob(torch.zeros(2, 3), torch.tensor([0, 3])), "targets 0..3 are not all within 0..2"),
+    (lambda: kernels.log_prob(torch.zeros(2, 3), torch.tensor([-1, 0])), "not all within 0..2"),
+    (lambda: kernels.log_prob(torch.zeros(2, 3), torch.tensor([[0]])), "float logits"),
+    (lambda: kernels.softmax(torch.zeros(3, 0)), "at least one column"),
+    (lambda: kernels.use("cuda"), "choose one of numpy, torch, triton"),
+])
+def test_what_cannot_be_served_is_one_line_that_names_the_mend(call, words):
+    with pytest.raises(ValueError) as caught:
+        call()
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_triton_without_a_gpu_or_its_interpreter_is_refused_with_the_way_out(monkeypatch):
+    monkeypatch.setenv("KERNELS", "triton")
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    with pytest.raises(RuntimeError, match="TRITON_INTERPRET=1 .* or use KERNELS=torch"):
+        kernels.softmax(torch.zeros(1, 2))
+    monkeypatch.setenv("KERNELS", "cupy")
+    with pytest.raises(ValueError, match="KERNELS=cupy"):
+        kernels.softmax(torch.zeros(1, 2))
+
+
+def test_importing_kernels_and_using_them_on_a_cpu_never_imports_triton_and_works_where_it_is_missing():
+    program = ("import sys; sys.modules['triton'] = None\n"                                        # None: any import of it fails
+               "import torch, kernels\nfrom kernels.softmax import softmax_numpy\n"
+               "kernels.softmax(torch.zeros(1, 2)); kernels.attention(*[torch.zeros(1, 1, 3, 4)] * 3)\n"
+               "import os; os.environ.update(TRITON_INTERPRET='1', KERNELS='triton')\n"
+               "try: kernels.softmax(torch.zeros(1, 2))\nexcept RuntimeError as e: print(e)")
+    out = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, env={**os.environ, "KERNELS": ""})
+    assert "Triton is not installed" in out.stdout, out.stderr
