@@ -68,7 +68,7 @@ class Block(nn.Module):
 
     def forward(self, x, cache=None):                                    # (B, T, C) -> (B, T, C)
         x = x + self.attention(self.norm1(x), cache)
-        return x + self.down(F.gelu(self.up(self.norm2(x)), approximate="tanh"))   # GPT-2's GELU is the tanh form
+        return x + self.down(F.gelu(self.up(self.norm2(x))))             # GPT-2's tanh form of it differs by 0.0005 and takes a CPU twice the time
 
 
 class GPT(nn.Module):
@@ -95,18 +95,18 @@ class GPT(nn.Module):
     def hidden(self, tokens, cache=None):
         """(B, T) int64 -> (B, T, C): the residual stream after the last norm. With a cache, tokens are the next T of each row."""
         B, T = tokens.shape
-        start = torch.zeros(B, dtype=torch.int64, device=tokens.device) if cache is None else cache.lengths     # (B,)
-        if int(start.max()) + T > self.config.block_size:
-            raise ValueError(f"{int(start.max()) + T} tokens do not fit into the context of {self.config.block_size}")
+        longest = T if cache is None else T + int(cache.lengths.max())
+        if longest > self.config.block_size:
+            raise ValueError(f"{longest} tokens do not fit into the context of {self.config.block_size}")
         positions = torch.arange(T, device=tokens.device)                # (T,)
         if cache is not None:
-            positions = start[:, None] + positions                       # (B, T): rows may stand at different places
+            positions = cache.lengths[:, None] + positions               # (B, T): rows may stand at different places
             cache.positions = positions
         x = self.token_embedding(tokens) + self.position_embedding(positions)   # (B, T, C)
         for block in self.blocks:
             x = block(x, cache)
         if cache is not None:
-            cache.lengths = start + T
+            cache.lengths = cache.lengths + T
         return self.norm(x)
 
     def forward(self, tokens, cache=None):
