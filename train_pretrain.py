@@ -62,7 +62,7 @@ class Config(run.CommonConfig):
     muon_rate: float = flag(0.02, "Muon's peak", least=0.0)
     weight_decay: float = flag(0.1, "pulls matrices towards zero", least=0.0)
     warmup: int = flag(100, "steps until the peak", quick=10, least=0)
-    schedule: str = flag("cosine", "how the learning rate falls to a tenth of the peak", choices=("cosine", "linear"))
+    schedule: str = flag("cosine", "how the learning rate falls: a cosine to a tenth of the peak, a line to zero", choices=("cosine", "linear"))
     save_every: int = flag(200, "steps between saves", quick=10, least=1)
 
     def __post_init__(self):
@@ -152,9 +152,10 @@ def make_optimizer(model, config):
 
 
 def rate(step, progress, config):
-    """The share of the peak learning rate: linear warm-up, then a cosine or a line down to a tenth; progress in [0, 1] is what is over, in steps or in time."""
-    fall = 0.5 * (1 + math.cos(math.pi * progress)) if config.schedule == "cosine" else 1 - progress
-    return min(1, (step + 1) / max(1, config.warmup)) * (0.1 + 0.9 * fall)
+    """The share of the peak learning rate: linear warm-up, then a cosine down to a tenth (Brown 2020) or a line down to zero (Bergsma 2025); progress in
+    [0, 1] is what is over, in steps or in time."""
+    fall = 1 - progress if config.schedule == "linear" else 0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * progress))
+    return min(1, (step + 1) / max(1, config.warmup)) * fall
 
 
 class Team:

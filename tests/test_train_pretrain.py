@@ -106,11 +106,11 @@ def test_a_document_is_held_out_for_what_it_says_not_for_where_it_stands(tmp_pat
 
 # ---- the pieces of training
 
-def test_the_learning_rate_warms_up_and_falls_to_a_tenth():
-    for schedule, middle in (("cosine", 0.55), ("linear", 0.55)):
+def test_the_learning_rate_warms_up_and_falls_to_a_tenth_or_to_zero():
+    for schedule, middle, end in (("cosine", 0.55, 0.1), ("linear", 0.5, 0)):
         config = Config(schedule=schedule, warmup=10)
         assert rate(0, 0, config) == pytest.approx(0.1) and rate(9, 0, config) == 1
-        assert rate(500, 0.5, config) == pytest.approx(middle) and rate(999, 1, config) == pytest.approx(0.1)
+        assert rate(500, 0.5, config) == pytest.approx(middle) and rate(999, 1, config) == pytest.approx(end)
 
 
 def test_orthogonalize_keeps_directions_and_levels_their_lengths():
