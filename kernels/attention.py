@@ -2,7 +2,7 @@
 
 in    q (B, H, Tq, D), k and v (B, H, Tk, D); the queries are the last Tq positions
 out   (B, H, Tq, D)
-run   python kernels/attention.py          times and memory, against the plain form and PyTorch's own
+run   python kernels/attention.py          times, bytes, operations, against the plain form and PyTorch's own
 see   the same formulas three times: NumPy to step through, PyTorch for the CPU, Triton for the GPU. lessons/03_kernels.md walks along.
 
 The plain form makes a (Tq, Tk) matrix of scores, its softmax, and a product. Here a tile of queries meets one tile of keys after another and keeps
@@ -256,9 +256,9 @@ BLOCKS = {"attention": {32: (128, 128, 8), 64: (128, 128, 8), 128: (128, 128, 8)
           "dkdv": {32: (32, 128, 4), 64: (32, 128, 8), 128: (16, 128, 8), 256: (16, 64, 8)}}
 BLOCKS_90 = {"dq": {32: (128, 64, 4), 64: (128, 64, 4), 128: (128, 128, 8)},             # more shared memory, larger tensor-core instructions
              "dkdv": {64: (64, 64, 4), 128: (32, 128, 8)}}
-BLOCKS_FLOAT32 = {"attention": {32: (64, 32, 4), 64: (64, 32, 4), 128: (64, 32, 8), 256: (32, 16, 8)},
-                  "dq": {32: (64, 32, 4), 64: (64, 32, 8), 128: (32, 32, 8), 256: (16, 16, 8)},
-                  "dkdv": {32: (32, 64, 4), 64: (32, 64, 8), 128: (16, 64, 8), 256: (16, 16, 8)}}
+BLOCKS_FLOAT32 = {"attention": {32: (64, 32, 4), 64: (64, 32, 4), 128: (32, 32, 4), 256: (32, 16, 8)},
+                  "dq": {32: (64, 32, 4), 64: (32, 32, 4), 128: (16, 32, 4), 256: (16, 16, 8)},
+                  "dkdv": {32: (32, 64, 4), 64: (32, 16, 4), 128: (32, 16, 4), 256: (16, 16, 8)}}
 
 
 def constants(kernel, D, Tq, itemsize, arch):
@@ -380,3 +380,8 @@ def check(q, k, v, causal, lengths):
         raise ValueError(f"lengths must be ({B},) int64, one a row, not {tuple(lengths.shape)} {lengths.dtype}")
     if not lengths.is_cuda and not (Tq if causal else 1) <= lengths.min() <= lengths.max() <= Tk:   # on a GPU, looking would stop the queue
         raise ValueError(f"lengths {lengths.tolist()} must lie between the {Tq} queries and the {Tk} keys")
+
+
+if __name__ == "__main__":
+    from kernels.measure import attention_times
+    attention_times()

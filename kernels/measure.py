@@ -5,6 +5,7 @@ run   python kernels/attention.py, python kernels/softmax.py     tables of times
       python kernels/measure.py memory                           peak memory of attention on the CPU against T
       python kernels/measure.py picture lessons/03_tiles.png     the picture of the tiles in lesson 03
 """
+import math
 import re
 import subprocess
 import sys
@@ -13,9 +14,11 @@ import time
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 
 if not __package__:
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))      # run as a script: find the package this file belongs to
+import kernels
 
 
 # -------------------------------------------------------------------------------------------------------- times
@@ -42,15 +45,77 @@ def limits(device, dtype):
 
 
 def time_table(cases, device, dtype):
-    """cases: (size, name, function, flops, bytes). Prints a line each; the share is of the limit that binds: arithmetic or memory."""
+    """cases: (size, what, function, flops, bytes), the least that any way to compute it needs. Prints a line each, with its share of what binds:
+    arithmetic or memory. What lies in a cache can pass 100% of the memory's speed."""
     rate, bandwidth = limits(device, dtype)
     print(f"{device}, {str(dtype)[6:]}, {torch.get_num_threads()} threads; measured limits: {rate / 1e9:.0f} GFLOP/s (matmul), {bandwidth / 1e9:.1f} GB/s (copy)")
-    print(f"{'size':28} {'what':22} {'ms':>9} {'MB':>8} {'GFLOP':>7} {'of limit':>9}")
-    for size, name, function, flops, moved in cases:
+    print(f"{'size':20} {'what':38} {'ms':>9} {'MB':>7} {'GFLOP':>7} {'of limit':>9}")
+    for size, what, function, flops, moved in cases:
         took = seconds(function, device)
-        print(f"{size:28} {name:22} {took * 1e3:9.3f} {moved / 1e6:8.1f} {flops / 1e9:7.2f} {max(flops / rate, moved / bandwidth) / took:9.1%}", flush=True)
+        print(f"{size:20} {what:38} {took * 1e3:9.3f} {moved / 1e6:7.1f} {flops / 1e9:7.3f} {max(flops / rate, moved / bandwidth) / took:9.1%}", flush=True)
     if device == "cpu":
         print("Triton was not timed: no GPU here.")
+
+
+def here():
+    """(device, dtype, backends worth timing on it)."""
+    return ("cuda", torch.float16, ("torch", "triton")) if torch.cuda.is_available() else ("cpu", torch.float32, ("numpy", "torch"))
+
+
+def on_backend(name, function):
+    """function, as that backend computes it."""
+    def run(*arguments):
+        before = kernels.use(name)
+        y = function(*arguments)
+        kernels.use(before)
+        return y
+    return run
+
+
+def forward_and_backward(size, name, function, inputs, gradient, flops, moved):
+    """Two cases for time_table. flops and moved: a pair each, (forward, forward and backward)."""
+    def both():
+        torch.autograd.grad(function(*inputs), [x for x in inputs if x.requires_grad], gradient)
+    def forward():
+        with torch.no_grad():
+            function(*inputs)
+    return [(size, name + ", forward", forward, flops[0], moved[0]), (size, name + ", and backward", both, flops[1], moved[1])]
+
+
+def plain_attention(q, k, v):
+    """With its (T, T) matrix, as the formula stands."""
+    s = q @ k.transpose(2, 3) / math.sqrt(q.shape[3])
+    return s.masked_fill(torch.ones(s.shape[2:], dtype=torch.bool, device=s.device).triu(1), -math.inf).softmax(-1) @ v
+
+
+def attention_times():
+    device, dtype, backends = here()
+    ways = {"plain": plain_attention, "PyTorch's fused operator": lambda q, k, v: F.scaled_dot_product_attention(q, k, v, is_causal=True)}
+    ways |= {f"kernels, {name}": on_backend(name, kernels.attention) for name in backends}
+    cases = []
+    for B, H, T, D in ((32, 4, 64, 32), (1, 4, 1024, 64)) if device == "cpu" else ((8, 16, 1024, 64), (8, 16, 4096, 64), (4, 16, 4096, 128)):
+        q, k, v = (torch.randn(B, H, T, D, device=device).to(dtype).requires_grad_() for _ in range(3))
+        product, tensor = B * H * T * T * D, q.numel() * q.element_size()          # causal: half of 2 T T D operations
+        for name, way in ways.items():                                   # forward: 2 products, q k v o; backward: 5 more, and 8 tensors
+            cases += forward_and_backward(f"{B} x {H} x {T} x {D}", name, way, (q, k, v), torch.randn_like(q), (2 * product, 7 * product), (4 * tensor, 12 * tensor))
+    time_table(cases, device, dtype)
+
+
+def softmax_times():
+    device, dtype, backends = here()
+    cases = []
+    for rows, V in ((2048, 1024), (2048, 8192)) if device == "cpu" else ((8192, 1024), (8192, 32768)):
+        x = torch.randn(rows, V, device=device).to(dtype).requires_grad_()
+        targets, tensor = torch.randint(0, V, (rows,), device=device), x.numel() * x.element_size()
+        plain = lambda x: (e := (x - x.max(-1, keepdim=True).values).exp()) / e.sum(-1, keepdim=True)
+        gather = lambda x, targets: x.log_softmax(-1).gather(-1, targets[:, None])[:, 0]
+        ways = {"plain": plain, "torch.softmax": lambda x: x.softmax(-1)} | {f"kernels, {name}": on_backend(name, kernels.softmax) for name in backends}
+        for name, way in ways.items():                                   # forward: read x, write y; backward: read y and dy, write dx
+            cases += forward_and_backward(f"softmax {rows} x {V}", name, way, (x,), torch.randn_like(x), (5 * x.numel(), 9 * x.numel()), (2 * tensor, 5 * tensor))
+        for name, way in ({"log_softmax, gather": gather} | {f"kernels, {name}": on_backend(name, kernels.log_prob) for name in backends}).items():
+            gradient = torch.randn_like(way(x, targets))
+            cases += forward_and_backward(f"log_prob {rows} x {V}", name, way, (x, targets), gradient, (5 * x.numel(), 9 * x.numel()), (tensor, 3 * tensor))
+    time_table(cases, device, dtype)
 
 
 # -------------------------------------------------------------------------------------------------------- memory

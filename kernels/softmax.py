@@ -2,7 +2,7 @@
 
 in    x (..., V) float; for log_prob logits (..., V) and targets (...) int64
 out   softmax(x) (..., V); log_prob(logits, targets) (...), the loss of every stage: -log_prob is cross-entropy
-run   python kernels/softmax.py            times, bytes, share of the memory's speed
+run   python kernels/softmax.py            times, bytes, share of the memory's speed, against the plain forms
 see   the same formulas three times: NumPy, PyTorch, Triton; forward and backward. lessons/03_kernels.md walks along.
 
 Both are bound by memory, not arithmetic. The Triton kernels read each number once and write it once; log_prob keeps one number a row for backward,
@@ -221,3 +221,8 @@ def on_triton(function, x, *others):
         y = function.apply(x.float(), *others, "triton")
         return y.bfloat16() if function is Softmax else y
     return function.apply(x, *others, "triton")
+
+
+if __name__ == "__main__":
+    from kernels.measure import softmax_times
+    softmax_times()
