@@ -195,6 +195,7 @@ def draw_tiles(path, tiles=6):
             axis.text(n + 0.5, m + 0.5, owned.get((m, n), ""), ha="center", va="center", fontsize=14, zorder=4)
         axis.set(xlim=(-0.05, tiles + 0.05), ylim=(tiles + 0.05, -0.05), aspect="equal", xticks=[], yticks=[], title=title)
         axis.set_ylabel("tiles of q", fontsize=11)
+        axis.spines[:].set_visible(False)
     axes[0].set_xlabel("tiles of k and v\nred: one program; 1, 2, ...: its order", fontsize=11)
     axes[1].set_xlabel("tiles of k and v\nyellow: masked; blue: no mask; white: skipped", fontsize=11)
     boxes = (("slow memory (HBM, RAM)", "q, k, v, o: T x D each; lse: T", 0.72, "#e6e6e6"), ("fast memory (shared, cache)", "one tile of k, one of v", 0.39, "#cfe3f5"),
@@ -206,7 +207,8 @@ def draw_tiles(path, tiles=6):
     for y, label in ((0.72, "k, v: once for each tile of q"), (0.39, "two products a tile")):
         axes[2].annotate("", xy=(0.2, y - 0.11), xytext=(0.2, y), arrowprops={"arrowstyle": "-|>", "lw": 2})
         axes[2].text(0.26, y - 0.055, label, va="center", fontsize=10)
-    axes[2].set(xlim=(0, 1), ylim=(0, 1), title="where the forward keeps what")
+    axes[2].set(xlim=(0, 1), ylim=(0, 1))
+    axes[2].set_title("where the forward keeps what", y=0.965)
     axes[2].axis("off")
     figure.savefig(path, dpi=110)
     print(path)

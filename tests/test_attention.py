@@ -1,5 +1,7 @@
 """Attention: NumPy and PyTorch against a plain float64 softmax(q k^T) v, finite differences and hand-made cases. Triton: test_kernels_compile.py."""
 import math
+import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -103,6 +105,13 @@ def test_tensors_that_do_not_lie_together_in_memory_give_the_same(backend):
 def test_peak_memory_grows_in_proportion_to_length_and_not_to_its_square(backend_name):
     from kernels.measure import peak_memory
     assert peak_memory(backend_name, 2048) < 20                          # a float32 (T, T) matrix alone would be 16 MB, and three are needed
+
+
+def test_every_function_of_the_kernels_that_lesson_3_names_is_in_its_file():
+    import importlib
+    text = (Path(__file__).parent.parent / "lessons" / "03_kernels.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(attention|softmax)\.(\w+)`", text)) - {("attention", "py"), ("softmax", "py")}
+    assert len(named) > 10 and [name for file, name in named if not hasattr(importlib.import_module("kernels." + file), name)] == []
 
 
 def q(*shape, **kind):

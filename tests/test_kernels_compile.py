@@ -148,7 +148,7 @@ def compile_all():
     from kernels import measure
     from kernels.attention import specs as attention_specs
     from kernels.softmax import specs as softmax_specs
-    specs = attention_specs((32, 64, 128), ("fp16",)) + attention_specs((32,), ("fp32",)) + softmax_specs((1024,), ("fp16", "fp32"))
+    specs = attention_specs((32, 64, 128), ("fp16",)) + attention_specs((32,), ("bf16", "fp32")) + softmax_specs((1024,), ("bf16", "fp32"))   # the model: D = 32, V = 1024
     return [{"name": spec["name"], "arch": arch, **measure.machine_code(measure.compile_spec(spec, arch))} for spec in specs for arch in spec.get("arch", (80, 90))]
 
 
