@@ -412,15 +412,19 @@ def test_a_mistake_on_the_command_line_ends_in_one_line_and_exit_code_2(tmp_path
     run = pytest.importorskip("run")
     (tmp_path / "empty.txt").write_text("")
     (tmp_path / "text.txt").write_text("some text, some text")
+    (tmp_path / "wide.txt").write_text("some text, some text", encoding="utf-16")
+    (tmp_path / "noise.bin").write_bytes(random.Random(11).randbytes(5_000))
     for arguments, words in [(["no_such_file.txt"], "no_such_file.txt"), ([tmp_path / "empty.txt", "--out", tmp_path / "x"], "nothing to learn"),
                              ([tmp_path / "text.txt", "--vocab-size", 10], "too small"), ([tmp_path], "Is a directory"), ([], "required"),
-                             ([tmp_path / "text.txt", "--out", tmp_path / "text.txt"], "another name")]:
+                             ([tmp_path / "noise.bin", "--out", tmp_path / "x"], "not text in UTF-8"), ([tmp_path / "wide.txt"], "not text in UTF-8"),
+                             ([tmp_path / "text.txt", "--out", tmp_path / "text.txt"], "another name"),
+                             ([tmp_path / "text.txt", "--out", tmp_path], "--out"), ([tmp_path / "text.txt", "--out", tmp_path / "no/x"], "--out")]:
         monkeypatch.setattr(sys, "argv", ["bpe.py", *map(str, arguments)])
         with pytest.raises(SystemExit) as ended:
             run.main(bpe.main)
         printed, errors = capsys.readouterr()
         assert ended.value.code == 2 and errors.count("\n") == 1 and words in errors and not printed
-    assert (tmp_path / "text.txt").read_text() == "some text, some text" and not (tmp_path / "x").exists()
+    assert (tmp_path / "text.txt").read_text() == "some text, some text" and len(list(tmp_path.iterdir())) == 4
 
 
 # ----------------------------------------------------------------------------------------- by hand: comparison, picture
