@@ -192,7 +192,9 @@ def choose(logits, temperature, top_k, top_p, generator):
         probabilities = kernels.softmax(ordered)
         beyond = probabilities.cumsum(-1) - probabilities >= top_p       # what stands before this token already holds top_p
         logits = logits.masked_fill(beyond.scatter(1, index, beyond), -math.inf)
-    return torch.multinomial(kernels.softmax(logits), 1, generator=generator)[:, 0]
+    below = kernels.softmax(logits).cumsum(-1)                           # (B, V): the probability of this token and all before it
+    level = (1 - torch.rand(len(below), 1, generator=generator, device=below.device)) * below[:, -1:]   # (B, 1), above 0 and at most the whole
+    return (below < level).sum(-1)                                       # the token whose share of the line holds that level
 
 
 def pad_rows(tokens, vocab_size, device):

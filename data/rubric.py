@@ -15,7 +15,6 @@ from data.facts import ADVICE, COUNTRIES, ILLNESSES
 from data.prompts import KINDS, RECIPE, Prompt, find_prompt, prompts
 
 
-
 def finder(names):
     """A pattern that finds any of the names as whole words; of overlapping ones the longest ("South Korea", not a part of it)."""
     return re.compile(r"\b(" + "|".join(re.escape(n) for n in sorted(names, key=len, reverse=True)) + r")\b", re.I)
@@ -82,8 +81,11 @@ def advice(slots, answer):
 
 
 def about_right(slots, answer):
-    """False where the answer names another remedy or another illness than the question did."""
-    return not named(REMEDY, answer, besides=slots["remedy"]) and not named(ILLNESS, answer, besides=slots["illness"])
+    """False where the answer speaks of another remedy or illness than the question did; one that names none, as `Yes.`, speaks of the question's."""
+    small = answer.lower()
+    names_some = re.search(r"help with|doctors use", small)              # then it must be these, not a garbled name that no table holds
+    return not named(REMEDY, answer, besides=slots["remedy"]) and not named(ILLNESS, answer, besides=slots["illness"]) and (
+        not names_some or slots["remedy"].lower() in small and slots["illness"].lower() in small)
 
 
 def remedy(slots, answer):
