@@ -32,7 +32,7 @@ from model import END, GPT, SPECIAL_TOKENS, GPTConfig, fingerprint, next_token_l
 from run import UserError, flag
 
 PRESETS = {   # "gpu" is the shape of GPT-2 124M (Radford 2019) with the half million tokens a step of GPT-3's smallest (Brown 2020, table 2.1)
-    "laptop": dict(n_layer=4, n_head=4, n_embd=128, block_size=64, vocab_size=1024, batch_size=32, accumulate=1, steps=1400),
+    "laptop": dict(n_layer=4, n_head=4, n_embd=128, block_size=64, vocab_size=1024, batch_size=32, accumulate=1, steps=1200),
     "desktop": dict(n_layer=6, n_head=6, n_embd=384, block_size=256, vocab_size=8192, batch_size=64, accumulate=1, steps=5000),
     "gpu": dict(n_layer=12, n_head=12, n_embd=768, block_size=1024, vocab_size=50304, batch_size=32, accumulate=16, steps=19000),
 }
@@ -57,12 +57,12 @@ class Config(run.CommonConfig):
     accumulate: int = flag(0, "batches whose gradients are added up for one step", least=0)
     steps: int = flag(0, "optimizer steps", quick=60, least=0)
     minutes: float = flag(0.0, "stop training so many minutes after the start, and fit the schedule to that", least=0.0)
-    optimizer: str = flag("adamw", "what turns matrices' gradients into steps", choices=("adamw", "muon"))
+    optimizer: str = flag("muon", "what turns matrices' gradients into steps", choices=("adamw", "muon"))
     learning_rate: float = flag(2e-3, "AdamW's peak", least=0.0)
     muon_rate: float = flag(0.02, "Muon's peak", least=0.0)
     weight_decay: float = flag(0.1, "pulls matrices towards zero", least=0.0)
     warmup: int = flag(100, "steps until the peak", quick=10, least=0)
-    schedule: str = flag("cosine", "how the learning rate falls: a cosine to a tenth of the peak, a line to zero", choices=("cosine", "linear"))
+    schedule: str = flag("linear", "how the learning rate falls: a line to zero, a cosine to a tenth of the peak", choices=("linear", "cosine"))
     save_every: int = flag(200, "steps between saves", quick=10, least=1)
 
     def __post_init__(self):
