@@ -318,11 +318,13 @@ def ask(model, tokenizer, questions, max_new_tokens=32, temperature=0.0, generat
 def score_answers(model, tokenizer, pairs, batch_size=512):
     """[(question, answer)] -> (N,) float: a ScalarGPT's number at the end token, where it has seen the whole answer."""
     device, scores = model.head.weight.device, []
-    for start in range(0, len(pairs), batch_size):
-        rows = [encode_chat(tokenizer, [pair])[-model.config.block_size:] for pair in pairs[start:start + batch_size]]
-        tokens, lengths = pad_rows(rows, model.config.vocab_size, device)   # (B, T), (B,)
-        scores.append(model(tokens)[torch.arange(len(rows), device=device), lengths - 1])
-    return torch.cat(scores)
+    rows = [encode_chat(tokenizer, [pair])[-model.config.block_size:] for pair in pairs]
+    order = sorted(range(len(rows)), key=lambda i: len(rows[i]))         # rows of like length together: little padding
+    for start in range(0, len(rows), batch_size):
+        tokens, lengths = pad_rows([rows[i] for i in order[start:start + batch_size]], model.config.vocab_size, device)   # (B, T), (B,)
+        scores.append(model(tokens)[torch.arange(len(tokens), device=device), lengths - 1])
+    back = sorted(range(len(rows)), key=order.__getitem__)               # where each row went
+    return torch.cat(scores)[back]
 
 
 def fingerprint(tokenizer):

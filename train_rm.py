@@ -159,7 +159,7 @@ def train(model, tokenizer, rankings, config, device):
         K = max(len(row["answers"]) for row in batch)
         filled = [(r["prompt"], a) for r in batch for a in (r["answers"] + r["answers"][:1] * K)[:K]]      # fewer answers: the first again, unranked
         ranks = torch.tensor([(r["ranks"] + [float("nan")] * K)[:K] for r in batch], device=device)       # (B, K); nan is in no pair
-        scores = score_answers(model, tokenizer, filled).view(len(batch), K)                              # (B, K)
+        scores = score_answers(model, tokenizer, filled, batch_size=32).view(len(batch), K)               # (B, K)
         loss = ranking_loss(scores, ranks)
         losses.append(loss.item())
         if config.replay:
