@@ -157,10 +157,9 @@ def machine_code(compiled):
     from triton import knobs
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         Path(file.name).write_bytes(compiled.asm["cubin"])
-        code, usage = (subprocess.run([knobs.nvidia.cuobjdump.path, flag, file.name], capture_output=True, text=True, check=True).stdout
-                       for flag in ("-sass", "--dump-resource-usage"))
+        code = subprocess.run([knobs.nvidia.cuobjdump.path, "-sass", "--dump-resource-usage", file.name], capture_output=True, text=True, check=True).stdout
     opcodes = re.findall(r"/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z]\w*)", code)
-    return {"registers": int(re.search(r"REG:(\d+)", usage)[1]), "spilled": sum(op in ("STL", "LDL") for op in opcodes),
+    return {"registers": int(re.search(r"REG:(\d+)", code)[1]), "spilled": sum(op in ("STL", "LDL") for op in opcodes),
             "shared": compiled.metadata.shared, "instructions": len(opcodes), "matrix": sum(op in ("HMMA", "HGMMA") for op in opcodes)}
 
 
