@@ -29,10 +29,10 @@ def main(function):
         function()
     except UserError as error:
         fail(error)
+    except BrokenPipeError:                                              # `... | head`: whoever read us has gone; not an error
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
     except OSError as error:
-        if isinstance(error, BrokenPipeError):                           # `... | head`: whoever read us has gone; not an error
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(0)
         fail(f"{error.filename or 'a file'}: {error.strerror or error}")
     except KeyboardInterrupt:
         print("\nstopped: the same command with --resume goes on from the last save", file=sys.stderr)
@@ -71,8 +71,7 @@ def parse_config(Config, doc, argv=None):
     A flag that was not given takes its quick value under --quick. Exits with 2 and one line where a value is not allowed.
     """
     parser = OneLineParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    fields = dataclasses.fields(Config)
-    for field in fields:
+    for field in (fields := dataclasses.fields(Config)):
         name, help = "--" + field.name.replace("_", "-"), field.metadata["help"]
         help += f" (default {field.default}" + (f"; quick {field.metadata['quick']})" if field.metadata["quick"] is not None else ")")
         kind = field.type
@@ -85,26 +84,29 @@ def parse_config(Config, doc, argv=None):
     given = {name: value for name, value in vars(parser.parse_args(argv)).items() if value is not None}
     values = {}
     for field in fields:
-        quick, least = field.metadata["quick"], field.metadata["least"]
-        values[field.name] = given.get(field.name, quick if given.get("quick") and quick is not None else field.default)
-        if isinstance(values[field.name], list):
-            values[field.name] = tuple(values[field.name])
-        if isinstance(values[field.name], float) and not math.isfinite(values[field.name]):
-            parser.error(f"--{field.name.replace('_', '-')} {values[field.name]}: not a finite number")
-        if least is not None and values[field.name] < least:
-            parser.error(f"--{field.name.replace('_', '-')} {values[field.name]}: must be {least} or more")
+        quick, least, name = field.metadata["quick"], field.metadata["least"], "--" + field.name.replace("_", "-")
+        value = given.get(field.name, quick if given.get("quick") and quick is not None else field.default)
+        values[field.name] = value = tuple(value) if isinstance(value, list) else value
+        if isinstance(value, float) and not math.isfinite(value):
+            parser.error(f"{name} {value}: not a finite number")
+        if least is not None and value < least:
+            parser.error(f"{name} {value}: must be {least} or more")
     return Config(**values)
 
 
 def pick_device(name):
-    """--device -> torch.device; raises UserError for one that this machine does not have."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+    """--device -> torch.device; raises UserError for one that this machine does not have, or that the kernels asked for cannot use."""
+    import kernels
+    name = name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        torch.empty(1, device=name)
-        return torch.device(name)
+        tensor = torch.empty(1, device=name)
     except (RuntimeError, AssertionError, ImportError):
         raise UserError(f"--device {name}: no such device here; --device cpu always works") from None
+    try:
+        kernels.choose_backend(tensor)
+    except (RuntimeError, ValueError) as error:                          # KERNELS=triton and no GPU, KERNELS=abacus
+        raise UserError(error) from None
+    return tensor.device
 
 
 # --------------------------------------------------------------------------------------------------------------- saving
@@ -233,8 +235,6 @@ def generators(seed, device="cpu"):
 # -------------------------------------------------------------------------------------------------------------- pictures
 def new_picture(columns=1, width=5.0, height=3.4):
     """A matplotlib figure with `columns` axes side by side, in one style for all pictures: (figure, list of axes)."""
-    import matplotlib
-    matplotlib.use("Agg")
     from matplotlib.figure import Figure
     figure = Figure(figsize=(width * columns, height), layout="constrained", dpi=120)
     axes = [figure.add_subplot(1, columns, i + 1) for i in range(columns)]

@@ -62,7 +62,7 @@ class Config(run.CommonConfig):
     muon_rate: float = flag(0.02, "Muon's peak", least=0.0)
     weight_decay: float = flag(0.1, "pulls matrices towards zero", least=0.0)
     warmup: int = flag(100, "steps until the peak", quick=10, least=0)
-    schedule: str = flag("linear", "how the learning rate falls: a line to zero, a cosine to a tenth of the peak", choices=("linear", "cosine"))
+    schedule: str = flag("cosine", "how the learning rate falls: a cosine to a tenth of the peak, a line to zero", choices=("cosine", "linear"))
     save_every: int = flag(200, "steps between saves", quick=10, least=1)
 
     def __post_init__(self):

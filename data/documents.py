@@ -138,14 +138,13 @@ def forum_thread(rng):
 
 def faq(rng):
     """Questions with answers, about entities of the SFT split only, so that the held-out ones are never asked and answered."""
-    kind = rng.choice(("country", "object", "advice", "remedy", "remedy"))
+    kind = rng.choice(("country", "object", "advice"))
     subject = rng.choice([name for name, split in sorted(SPLIT[kind].items()) if split == "sft"])
     if kind == "country":
         asked = list(fact_prompts(next(c for c in COUNTRIES if c.name == subject)))
     else:
-        asked = {"object": act_prompts, "advice": advice_prompts, "remedy": remedy_prompts}[kind](subject)
-        asked = [p for p in asked if p.kind != "harmful" and not p.unseen_verb]
-    return "\n".join(f"Q: {p.text}\nA: {demonstrate(p, rng, careful=1.0)}" for p in rng.sample(asked, min(4, len(asked))))
+        asked = [p for p in (act_prompts if kind == "object" else advice_prompts)(subject) if p.kind != "harmful" and not p.unseen_verb]
+    return "\n".join(f"Q: {p.text}\nA: {demonstrate(p, rng)}" for p in rng.sample(asked, min(4, len(asked))))
 
 
 def nature_note(rng):
@@ -160,8 +159,8 @@ def nature_note(rng):
     return " ".join(said)
 
 
-MIXTURE = {country_paragraph: 31, question_paper: 14, howto_page: 11, law_report: 9, health_column: 16, advice_column: 9, finding_out: 4,
-           forum_thread: 3, faq: 2, nature_note: 1}             # shares of the documents, in percent
+MIXTURE = {country_paragraph: 30, question_paper: 14, howto_page: 12, law_report: 9, health_column: 17, advice_column: 9, finding_out: 4,
+           forum_thread: 3, faq: 1, nature_note: 1}             # shares of the documents, in percent
 
 
 def documents(seed=0, size=1.0):

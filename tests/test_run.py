@@ -91,3 +91,11 @@ def test_progress_prints_ten_plain_lines_where_there_is_no_terminal():
 def test_a_device_that_is_not_here_is_named():
     with pytest.raises(run.UserError, match="--device tpu9"):
         run.pick_device("tpu9")
+
+
+@pytest.mark.parametrize("name, words", [("abacus", "KERNELS=abacus"), ("triton", "Triton kernels need a GPU")])
+def test_kernels_that_cannot_run_here_are_named_before_anything_starts(monkeypatch, name, words):
+    monkeypatch.setenv("KERNELS", name)
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    with pytest.raises(run.UserError, match=words):
+        run.pick_device("cpu")
