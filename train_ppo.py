@@ -290,7 +290,7 @@ def draw(path, rows, report):
     for offset, (name, column) in zip((0.3, 0.1, -0.1, -0.3), report.items()):
         right.barh([i + offset for i in range(len(names))], [column[n]["value"] for n in names], height=0.2, label=name)
     right.set(yticks=list(range(len(names))), yticklabels=names, xlim=(0, 1), title="report card, held-out prompts")
-    right.legend(fontsize=7)
+    right.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
     run.save_picture(path, picture)
 
 
