@@ -130,7 +130,9 @@ class Muon(torch.optim.AdamW):
         for group in ours:
             for p in group["params"]:
                 state = self.state[p]
-                momentum = state.setdefault("momentum", torch.zeros_like(p))
+                if not state:                                            # AdamW, when it loads a saved state, looks for a step in each
+                    state.update(step=torch.zeros(()), momentum=torch.zeros_like(p))
+                momentum = state["momentum"]
                 momentum.lerp_(p.grad, 1 - 0.95)
                 wanted = p.grad.lerp(momentum, 0.95)                     # Nesterov: one step ahead
                 parts = wanted.view(3, -1, p.size(1)) if p.size(0) == 3 * p.size(1) else wanted[None]      # (1 or 3, m, n)
@@ -315,9 +317,10 @@ def go_on(model, tokenizer, prompts, n, temperature=0.0, generator=None):
     return answers
 
 
-def look(model, tokenizer, generator):
-    """What a base model is: figures on the tiny world's facts and questions, and what it says, printed. It knows, but it neither answers nor stops."""
-    facts, questions = data.recall_prompts(), data.bare_questions("heldout")
+def look(model, tokenizer, generator, quick=False):
+    """What a base model is: figures on the tiny world's facts and questions (quick: every eighth), and what it says, printed. It knows, but it neither answers nor stops."""
+    every = 8 if quick else 1
+    facts, questions = data.recall_prompts()[::every], data.bare_questions("heldout")[::every]
     answers = go_on(model, tokenizer, [prompt for prompt, _ in facts], 12)
     asked = go_on(model, tokenizer, questions, 24)
     recalled = [answer.startswith(wanted) for answer, (_, wanted) in zip(answers, facts)]
@@ -395,7 +398,7 @@ def main():
     out, generator = Path(config.out), torch.Generator(team.device).manual_seed(config.seed)
     state.model.eval()
     save_checkpoint(out / "pretrain.pt", state.model, tokenizer, {"stage": "pretrain", "seed": config.seed, "steps": state.step})
-    figures = judge(state, heldout, description) | look(state.model, tokenizer, generator) | description["cleaning"]
+    figures = judge(state, heldout, description) | look(state.model, tokenizer, generator, config.quick) | description["cleaning"]
     draw(state, tokenizer, "Paris is the capital of France. The language of France is French. France is in Europe. Visitors to France mostly land in Paris.")
     run.write_json(out / "pretrain.json", figures | {"curve": state.curve, "seconds": time.time() - started})
     for name in ("val_loss", "val_bits_per_byte", "tokens_per_second", "share_of_matmul_rate", "fact_recall", "answers_with_questions"):
