@@ -48,6 +48,18 @@ def run_script(*arguments, stdin=None, timeout=300):
     return done.returncode, done.stdout, done.stderr
 
 
+@pytest.fixture(params=["numpy", "torch", "triton"])
+def backend(request):
+    """Each backend of the kernels in turn, forced while the test runs."""
+    import torch                                                         # here: the number of threads is set above, and a submission may take the kernels' place
+    import kernels
+    if request.param == "triton" and not torch.cuda.is_available():
+        pytest.skip("no CUDA device: Triton runs in its interpreter, see test_kernels_compile.py")
+    before = kernels.use(request.param)
+    yield request.param
+    kernels.use(before)
+
+
 @pytest.fixture(scope="session")
 def script():
     return run_script

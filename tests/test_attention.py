@@ -8,15 +8,7 @@ import torch
 
 import kernels
 
-BACKENDS = ["numpy", "torch", pytest.param("triton", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device: Triton runs in its interpreter, see test_kernels_compile.py"))]
 LIMIT = {torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1.5e-2}
-
-
-@pytest.fixture(params=BACKENDS)
-def backend(request):
-    before = kernels.use(request.param)
-    yield request.param
-    kernels.use(before)
 
 
 def plain(q, k, v, causal):

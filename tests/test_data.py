@@ -4,7 +4,7 @@ import random
 import pytest
 
 import data
-from data.prompts import CARELESS, RECIPE, SPLIT
+from data.prompts import CARELESS, GOOD, QUESTIONS, RECIPE, SPLIT
 
 
 @pytest.fixture(scope="module")
@@ -128,3 +128,5 @@ def test_every_template_is_filled_completely():
     for split in data.SPLITS:
         for p in data.draw_prompts(split, 140, rng):
             assert "{" not in p.text + data.demonstrate(p, rng)
+    for table in (GOOD, QUESTIONS):                                      # what nobody can know needs no name from the question
+        assert all("{" in t for kind, templates in table.items() if kind != "unanswerable" for t in templates)

@@ -10,18 +10,10 @@ import pytest
 import torch
 
 import kernels
+from test_attention import LIMIT
 from kernels.softmax import log_prob_backward_numpy, log_prob_numpy, softmax_backward_numpy, softmax_numpy
 
 ROOT = Path(__file__).resolve().parent.parent
-BACKENDS = ["numpy", "torch", pytest.param("triton", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device: Triton runs in its interpreter, see test_kernels_compile.py"))]
-LIMIT = {torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1.5e-2}
-
-
-@pytest.fixture(params=BACKENDS)
-def backend(request):
-    before = kernels.use(request.param)
-    yield request.param
-    kernels.use(before)
 
 
 def device(backend):
