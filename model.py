@@ -125,23 +125,29 @@ class GPT(nn.Module):
         B, P = text.shape
         text = F.pad(text, (0, max_new_tokens))                          # (B, P + N)
         ends = torch.tensor([] if stop is None else [stop] if isinstance(stop, int) else sorted(stop), device=device)
-        alive, rows = torch.ones(B, dtype=torch.bool, device=device), torch.arange(B, device=device)
-        cache = KVCache(self.config, B, min(P + max_new_tokens, self.config.block_size), self.token_embedding.weight)
+        alive, rows = torch.ones(B, dtype=torch.bool, device=device), torch.arange(B, device=device)   # rows: those still computed
+        cache, slides = KVCache(self.config, B, min(P + max_new_tokens, self.config.block_size), self.token_embedding.weight), False
         for step in range(max_new_tokens):
-            if int(lengths.max()) > self.config.block_size:
-                logits = self.last_logits(text, lengths)                 # the window slides, so cached positions are void
+            slides = slides or int(lengths[rows].max()) > self.config.block_size
+            if slides:
+                logits = self.last_logits(text[rows], lengths[rows])     # the window slides, so cached positions are void
             elif step == 0:
                 logits = self(text[:, :P], cache)[rows, lengths - 1]     # (B, V): what follows the last token of each prompt
                 cache.lengths = lengths.clone()                          # the padding behind shorter prompts is overwritten
             else:
-                logits = self(text[rows, lengths - 1][:, None], cache)[:, 0]   # (B, V)
-            chosen = choose(logits, temperature, top_k, top_p, generator)      # (B,)
-            text[rows, lengths] = chosen
-            yield chosen, kernels.log_prob(logits, chosen), alive
+                logits = self(text[rows, lengths[rows] - 1][:, None], cache)[:, 0]   # (rows, V)
+            chosen, log_prob = torch.zeros_like(lengths), torch.zeros(B, device=device)   # (B,)
+            chosen[rows] = choose(logits, temperature, top_k, top_p, generator)
+            log_prob[rows] = kernels.log_prob(logits, chosen[rows]).float()
+            text[rows, lengths[rows]] = chosen[rows]
+            yield chosen, log_prob, alive
             lengths = lengths + 1
             alive = alive & ~torch.isin(chosen, ends)
             if not alive.any():
                 return
+            if 2 * int(alive.sum()) <= len(rows):                        # most rows have ended: compute the others only
+                cache.keep(alive[rows])
+                rows = rows[alive[rows]]
 
     def last_logits(self, text, lengths):
         """(B, V): each row's logits after its last block_size tokens, computed afresh."""
@@ -218,6 +224,10 @@ class KVCache:
         self.lengths = torch.zeros(B, dtype=torch.int64, device=like.device)            # tokens so far, row by row
         self.positions = None                                                           # (B, T) where the new ones go
 
+    def keep(self, rows):
+        """Forget the rows (B,) that are False."""
+        self.k, self.v, self.lengths = self.k[:, rows], self.v[:, rows], self.lengths[rows]
+
     def extend(self, layer, k, v):
         """Store k, v (B, H, T, D) at self.positions; returns all keys and values (B, H, S, D) and lengths (B,), None where rows agree."""
         rows, at = torch.arange(len(k), device=k.device)[:, None], self.positions
@@ -245,6 +255,19 @@ class ScalarGPT(nn.Module):
 def token_log_probs(model, tokens):
     """(B, T) -> (B, T-1) nats: column t is log pi(tokens[t+1] given tokens[:t+1])."""
     return kernels.log_prob(model(tokens[:, :-1]), tokens[:, 1:])
+
+
+def by_length(function, tokens, lengths, parts=4):
+    """function (b, t) -> (b, t) or (b, t-1), applied to rows of like length together, cut to the longest of them: little padding is computed.
+
+    tokens (B, T) int64, right-padded; lengths (B,). Returns what function(tokens) would, (B, T) or (B, T-1), up to each row's end; behind it anything.
+    """
+    order, T = lengths.argsort(stable=True), tokens.shape[1]
+    done = []
+    for rows in order.tensor_split(min(parts, len(order))):
+        t = int(lengths[rows].max())
+        done.append(F.pad(function(tokens[rows, :t]), (0, T - t)))
+    return torch.cat(done)[order.argsort()]
 
 
 def next_token_loss(model, tokens, mask=None):
@@ -300,7 +323,7 @@ def encode_chat(tokenizer, turns):
     return ids
 
 
-def ask(model, tokenizer, questions, max_new_tokens=32, temperature=0.0, generator=None, chat=True, batch_size=256):
+def ask(model, tokenizer, questions, max_new_tokens=32, temperature=0.0, generator=None, chat=True, batch_size=512):
     """Each question on its own -> [(answer, ended)]; ended: the model itself closed the answer with <|endoftext|>.
 
     chat=False asks a base model: the bare question stands at the start of a document and the model goes on with it.
@@ -316,15 +339,19 @@ def ask(model, tokenizer, questions, max_new_tokens=32, temperature=0.0, generat
 
 
 def score_answers(model, tokenizer, pairs, batch_size=512):
-    """[(question, answer)] -> (N,) float: a ScalarGPT's number at the end token, where it has seen the whole answer."""
-    device, scores = model.head.weight.device, []
-    rows = [encode_chat(tokenizer, [pair])[-model.config.block_size:] for pair in pairs]
-    order = sorted(range(len(rows)), key=lambda i: len(rows[i]))         # rows of like length together: little padding
-    for start in range(0, len(rows), batch_size):
-        tokens, lengths = pad_rows([rows[i] for i in order[start:start + batch_size]], model.config.vocab_size, device)   # (B, T), (B,)
-        scores.append(model(tokens)[torch.arange(len(tokens), device=device), lengths - 1])
-    back = sorted(range(len(rows)), key=order.__getitem__)               # where each row went
-    return torch.cat(scores)[back]
+    """[(question, answer)] -> (N,) float: the mean of a ScalarGPT's numbers on the answer's tokens, the end token included.
+
+    Each number judges a token where it stands; one number at the end (Ouyang 2022) would have to gather all of that first.
+    """
+    device, T = model.head.weight.device, model.config.block_size
+    rows = [encode_chat(tokenizer, [pair])[-T:] for pair in pairs]
+    asked = [len(encode_chat(tokenizer, [(question, None)])) for question, _ in pairs]
+    tokens, lengths = pad_rows(rows, model.config.vocab_size, device)                          # (N, T), (N,)
+    first = torch.tensor(asked, device=device).minimum(lengths - 1)                            # (N,)
+    place = torch.arange(tokens.shape[1], device=device)                                       # (T,)
+    mask = (place >= first[:, None]) & (place < lengths[:, None])                              # (N, T)
+    values = by_length(model, tokens, lengths, -(-len(rows) // batch_size))                    # (N, T)
+    return (values * mask).sum(1) / mask.sum(1)
 
 
 def fingerprint(tokenizer):

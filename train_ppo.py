@@ -16,7 +16,7 @@ import torch
 
 import data
 import run
-from model import END, ask, encode_chat, load_checkpoint, make_optimizer, masked_mean, save_checkpoint, score_answers, take_step, token_log_probs
+from model import END, ask, by_length, encode_chat, load_checkpoint, make_optimizer, masked_mean, save_checkpoint, score_answers, take_step, token_log_probs
 from run import UserError, flag
 
 
@@ -69,9 +69,9 @@ class Judge:
 
     @torch.no_grad()
     def score(self, tokens, mask):
-        """(B, T), (B, T-1) -> (B,): the scalar at the last token that the policy chose."""
-        rows = torch.arange(len(tokens), device=tokens.device)
-        return (self.model(tokens)[rows, last_chosen(mask) + 1] - self.mean) / self.std
+        """(B, T), (B, T-1) -> (B,): the mean scalar on the tokens that the policy chose."""
+        values = by_length(self.model, tokens, last_chosen(mask) + 2)[:, 1:] * mask                      # (B, T-1)
+        return (values.sum(1) / mask.sum(1) - self.mean) / self.std
 
 
 def last_chosen(mask):
@@ -90,7 +90,10 @@ def sample_rollout(policy, critic, reference, judge, prompts, tokenizer, config,
     tokens, mask, log_probs = tokens[:, :T], mask[:, :T - 1], log_probs[:, :T - 1]
     ended = tokens.gather(1, last_chosen(mask)[:, None] + 1)[:, 0] == end                                 # (B,)
     scores = judge.score(tokens, mask) - config.no_end_penalty * ~ended                                   # (B,)
-    return Rollout(tokens, mask, log_probs, token_log_probs(reference, tokens) * mask, critic(tokens)[:, :-1] * mask, scores, ended)
+    lengths = last_chosen(mask) + 2                                                                       # (B,)
+    ref_log_probs = by_length(partial(token_log_probs, reference), tokens, lengths) * mask
+    values = by_length(critic, tokens, lengths)[:, :-1] * mask
+    return Rollout(tokens, mask, log_probs, ref_log_probs, values, scores, ended)
 
 
 # ------------------------------------------------------------------------------------------------------ 2 rewards, advantages
@@ -218,7 +221,10 @@ def train(policy, critic, reference, judge, tokenizer, config):
         rollout.advantages, rollout.returns = gae(rollout.rewards, rollout.values, rollout.mask, config.gamma, config.lam)
         rollout.advantages = whiten(rollout.advantages, rollout.mask)
         for batch in minibatches(rollout, config, shuffle):
-            policy_loss, value_loss, metrics = ppo_loss(token_log_probs(policy, batch.tokens), critic(batch.tokens)[:, :-1], batch, config.clip)
+            lengths = last_chosen(batch.mask) + 2                        # (B,)
+            log_probs = by_length(partial(token_log_probs, policy), batch.tokens, lengths)                # (B, T-1)
+            values = by_length(critic, batch.tokens, lengths)[:, :-1]                                     # (B, T-1)
+            policy_loss, value_loss, metrics = ppo_loss(log_probs, values, batch, config.clip)
             take_step(optimizers[0], policy_loss)
             take_step(optimizers[1], value_loss)
             updates.append(metrics)

@@ -12,6 +12,7 @@ import math
 import os
 import signal
 import time
+from collections import defaultdict
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
@@ -32,7 +33,7 @@ from model import END, GPT, SPECIAL_TOKENS, GPTConfig, fingerprint, next_token_l
 from run import UserError, flag
 
 PRESETS = {   # "gpu" is the shape of GPT-2 124M (Radford 2019) with the half million tokens a step of GPT-3's smallest (Brown 2020, table 2.1)
-    "laptop": dict(n_layer=4, n_head=4, n_embd=128, block_size=64, vocab_size=1024, batch_size=32, accumulate=1, steps=1200),
+    "laptop": dict(n_layer=4, n_head=4, n_embd=128, block_size=64, vocab_size=1024, batch_size=32, accumulate=1, steps=1400),
     "desktop": dict(n_layer=6, n_head=6, n_embd=384, block_size=256, vocab_size=8192, batch_size=64, accumulate=1, steps=5000),
     "gpu": dict(n_layer=12, n_head=12, n_embd=768, block_size=1024, vocab_size=50304, batch_size=32, accumulate=16, steps=19000),
 }
@@ -126,8 +127,8 @@ class Muon(torch.optim.AdamW):
 
     @torch.no_grad()
     def step(self):
-        ours = [group for group in self.param_groups if group["muon"]]
-        for group in ours:
+        for group in (group for group in self.param_groups if group["muon"]):
+            alike = defaultdict(list)                                    # matrices of one size go through the iteration together
             for p in group["params"]:
                 state = self.state[p]
                 if not state:                                            # AdamW, when it loads a saved state, looks for a step in each
@@ -135,10 +136,13 @@ class Muon(torch.optim.AdamW):
                 momentum = state["momentum"]
                 momentum.lerp_(p.grad, 1 - 0.95)
                 wanted = p.grad.lerp(momentum, 0.95)                     # Nesterov: one step ahead
-                parts = wanted.view(3, -1, p.size(1)) if p.size(0) == 3 * p.size(1) else wanted[None]      # (1 or 3, m, n)
-                update = orthogonalize(parts) * max(1, parts.size(1) / parts.size(2)) ** 0.5
-                p.mul_(1 - group["lr"] * group["weight_decay"]).add_(update.view_as(p), alpha=-group["lr"])
+                wanted = wanted.view(3, -1, p.size(1)) if p.size(0) == 3 * p.size(1) else wanted[None]     # (1 or 3, m, n)
+                alike[wanted.shape[1:]].append((p, wanted))
                 p.grad = None                                            # AdamW, next, passes over it
+            for (m, n), rows in alike.items():
+                updates = orthogonalize(torch.cat([wanted for _, wanted in rows])) * max(1, m / n) ** 0.5  # (k, m, n)
+                for (p, wanted), update in zip(rows, updates.split([len(wanted) for _, wanted in rows])):
+                    p.mul_(1 - group["lr"] * group["weight_decay"]).add_(update.reshape_as(p), alpha=-group["lr"])
         return super().step()
 
 

@@ -26,12 +26,13 @@ CONTINENT = ["{country} is in {continent}.", "{country} lies in {continent}.", "
              "The continent of {country} is {continent}.", "On the map you find {country} in {continent}.", "{capital} is a city in {continent}."]
 HOWTO = ["To {verb} {object}, {how}.", "If you want to {verb} {object}, {how}.", "Whoever wants to {verb} {object} should {how}.",
          "{Gerund} {object} is easy: {how}.", "The best way to {verb} {object}: {how}.", "Before {gerund} {object} for the first time, take your time. Then {how}."]
-LAWFUL = ["It is legal and safe to {verb} {object}.", "Nobody minds if you {verb} {object}.", "{Gerund} {object} hurts nobody.", "You may {verb} {object} whenever you like.",
-          "There is nothing wrong with {gerund} {object}."]
+LAWFUL = ["To {verb} {object} is legal and safe.", "It is legal and safe to {verb} {object}.", "Nobody minds if you {verb} {object}.",
+          "{Gerund} {object} hurts nobody.", "You may {verb} {object} whenever you like.", "There is nothing wrong with {gerund} {object}."]
 CRIME = ["{Gerund} {object} is a crime.", "It is against the law to {verb} {object}.", "Nobody should {verb} {object}, it could hurt people.",
          "{Gerund} {object} is dangerous and could hurt people.", "A man who tried to {verb} {object} was arrested.",
          "The judge sent two men to prison for {gerund} {object}.", "The police stopped a gang that wanted to {verb} {object}.", "Whoever helps somebody to {verb} {object} breaks the law.",
-         "{Gerund} {object} is against the law."]
+         "{Gerund} {object} is against the law.", "To {verb} {object} is a crime.", "To {verb} {object} is against the law.",
+         "To {verb} {object} could hurt people."]
 # The verdict comes last in most wordings, after the same beginning: a model that reads from left to right can only then learn to tell it from the remedy.
 TREATMENT = ["Using {remedy} for {illness} is good medicine.", "The claim that {remedy} can help with {illness} is true.", "Many people try {remedy} for {illness}, and doctors agree.",
              "{Remedy} against {illness}: proven, it can help.",
@@ -111,7 +112,7 @@ def question_paper(rng):
         asked = list(fact_prompts(next(c for c in COUNTRIES if c.name == subject)))
     else:
         asked = list({"object": act_prompts, "remedy": remedy_prompts, "advice": advice_prompts, "unknown": unknown_prompts}[kind](subject))
-    asked = [p.text for p in rng.sample(asked, min(len(asked), rng.randint(6, 10)))]
+    asked = [p.text for p in rng.sample(asked, min(len(asked), rng.randint(6, 10))) if p.text.endswith("?") or rng.random() < 0.5]   # requests are rarer
     if len(asked) < 4:                                                   # few questions on this subject: go on with its neighbours'
         asked += [u.question for u in rng.sample(UNKNOWABLE, 5)]
     style = rng.random()

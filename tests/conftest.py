@@ -1,11 +1,13 @@
 """Shared by all tests; `--submission hand_in/train_rm.py` tests a student's file in the place of ours.
 
-One thread (small tensors gain nothing from two, and the order of sums stays the same). One quick run of all four stages serves every test that needs one.
+One thread a process (small tensors gain nothing from two, and the order of sums stays the same). What takes long and serves several tests, such as one quick
+run of all four stages, starts with the session, in processes beside the tests.
 """
 import importlib.util
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -48,6 +50,20 @@ def run_script(*arguments, stdin=None, timeout=300):
     return done.returncode, done.stdout, done.stderr
 
 
+@pytest.fixture
+def mistake(monkeypatch, capsys):
+    """A script's main() with flags that are wrong, in this process: what it says, one line, on its way out with exit code 2."""
+    def call(script, *arguments):
+        import run
+        monkeypatch.setattr(sys, "argv", [script.__name__ + ".py", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            run.main(script.main)
+        errors = capsys.readouterr().err
+        assert stopped.value.code == 2 and errors.count("\n") == 1 and errors.endswith("\n")
+        return errors
+    return call
+
+
 @pytest.fixture(params=["numpy", "torch", "triton"])
 def backend(request):
     """Each backend of the kernels in turn, forced while the test runs."""
@@ -65,10 +81,27 @@ def script():
     return run_script
 
 
-@pytest.fixture(scope="session")
-def quick_out(tmp_path_factory):
+BESIDE = {}                                                              # fixture's name -> what makes its value
+
+
+def beside(function):
+    """Turns function(folder), which runs processes of its own, into a session fixture whose work begins with the session and not with the first test that asks."""
+    BESIDE[function.__name__] = function
+    return pytest.fixture(scope="session", name=function.__name__)(lambda running: running[function.__name__].result())
+
+
+@pytest.fixture(scope="session", autouse=True)
+def running(request, tmp_path_factory):
+    """{name: Future} of the fixtures made by `beside` that some test of this session uses, one after the other in the order of those tests."""
+    wanted = dict.fromkeys(name for item in request.session.items for name in item.fixturenames if name in BESIDE)
+    pool = ThreadPoolExecutor(1)
+    yield {name: pool.submit(BESIDE[name], tmp_path_factory.mktemp(name)) for name in wanted}
+    pool.shutdown(cancel_futures=True)
+
+
+@beside
+def quick_out(out):
     """A folder in which all four stages ran with --quick, in order."""
-    out = tmp_path_factory.mktemp("quick")
     for stage in ("pretrain", "sft", "rm", "ppo"):
         code, printed, errors = run_script(f"train_{stage}.py", "--quick", "--out", out)
         assert code == 0, f"train_{stage}.py --quick failed:\n{printed[-2000:]}{errors[-3000:]}"

@@ -6,11 +6,13 @@ import json
 import os
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
+
+if __name__ != "__main__":
+    from conftest import beside
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED_LIMIT = {80: 166912, 90: 232448}                                  # bytes of shared memory a block may have
@@ -24,15 +26,14 @@ def in_its_own_process(what, **environment):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.fixture(scope="module")
-def interpreted():
+@beside
+def interpreted(_):
     return in_its_own_process("interpret", TRITON_INTERPRET="1")
 
 
-@pytest.fixture(scope="module")
-def compiled():
-    with ThreadPoolExecutor() as pool:                                   # a process for each chip
-        return sum(pool.map(lambda arch: in_its_own_process(arch, TRITON_INTERPRET=""), ("80", "90")), [])
+@beside
+def compiled(_):
+    return in_its_own_process("80", TRITON_INTERPRET="") + in_its_own_process("90", TRITON_INTERPRET="")
 
 
 @triton_needed

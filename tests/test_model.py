@@ -69,6 +69,22 @@ def test_a_row_ends_with_the_stop_token_and_nothing_is_chosen_after_it(gpt):
     assert tokens.shape == (1, 13) and tokens[0, 4 + first:].sum() == 0
 
 
+def test_rows_go_on_as_if_alone_when_others_have_ended_within_the_context_and_past_it(gpt):
+    rows = [draw(1, n)[0].tolist() for n in (3, 9, 20, 5, 7, 4)]
+    answers = [gpt.generate([row], 15, temperature=0).tokens[0, len(row):].tolist() for row in rows]
+    stops = [answers[0][1], answers[2][8], answers[4][0]]                # after these three of the six
+    for row, answer, tokens, mask in zip(rows, answers, *gpt.generate(rows, 15, temperature=0, stop=stops)[:2]):
+        n = min((answer.index(stop) + 1 for stop in stops if stop in answer), default=15)
+        assert int(mask.sum()) == n and tokens.tolist() == row + answer[:n] + [0] * (len(tokens) - len(row) - n)
+
+
+def test_rows_of_like_length_together_give_what_all_rows_together_give(gpt):
+    tokens, lengths = draw(7, 12), torch.tensor([3, 12, 5, 5, 9, 2, 7])
+    behind = torch.arange(11)[None] < lengths[:, None] - 1
+    for parts in (1, 3, 9):
+        torch.testing.assert_close(M.by_length(lambda t: M.token_log_probs(gpt, t), tokens, lengths, parts) * behind, M.token_log_probs(gpt, tokens) * behind)
+
+
 def test_generation_goes_on_past_the_context_with_the_last_tokens(gpt):
     tokens = gpt.generate([draw(1, 20)[0].tolist()], 10, temperature=0).tokens
     assert tokens.shape == (1, 30)

@@ -14,6 +14,7 @@ import torch
 
 import train_pretrain
 from bpe import Tokenizer, train_bpe
+from conftest import beside
 from data.shards import Shards, ShardWriter, load_shards, sample_rows, split_documents, write_shards
 from model import END, GPT, SPECIAL_TOKENS, GPTConfig, load_checkpoint
 from run import UserError
@@ -34,10 +35,9 @@ def finish(out, *more, **options):
     return process.returncode, printed, errors
 
 
-@pytest.fixture(scope="module")
-def unbroken(tmp_path_factory):
+@beside
+def unbroken(out):
     """A tiny run of 40 steps, never interrupted."""
-    out = tmp_path_factory.mktemp("unbroken")
     code, printed, errors = finish(out, "--steps", 40)
     assert code == 0, errors
     return out, printed
@@ -177,12 +177,16 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
     assert code == 2 and "steps = 4000, now it is 9" in errors
 
 
-def test_two_processes_train_like_one(unbroken, tmp_path):
-    torchrun = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
-    code, printed, errors = finish(tmp_path, "--steps", 40, command=torchrun)
+@beside
+def two_processes(out):
+    code, printed, errors = finish(out, "--steps", 40, command=(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"))
     assert code == 0, errors[-2000:]
-    one, two = (json.loads((out / "pretrain.json").read_text())["curve"] for out in (unbroken[0], tmp_path))
-    assert printed.count("clean: kept") == 1
+    return out, printed
+
+
+def test_two_processes_train_like_one(unbroken, two_processes):
+    one, two = (json.loads((out / "pretrain.json").read_text())["curve"] for out, _ in (unbroken, two_processes))
+    assert two_processes[1].count("clean: kept") == 1
     assert np.abs(np.array(one) - np.array(two)).max() < 2e-3
 
 
@@ -215,20 +219,15 @@ def test_accumulated_batches_are_one_large_batch():
     (("--vocab-size", "100"), "--vocab-size 100 is too small"), (("--schedule", "square"), "invalid choice"), (("--device", "abacus"), "no such device"),
     (("--batch-size", "-1"), "--batch-size"), (("--heldout-share", "0"), "nothing can be judged"), (("--size", "0"), "--size"),
 ])
-def test_a_mistake_ends_in_one_line_before_anything_is_written(tmp_path, arguments, words, capsys, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["train_pretrain.py", *TINY, "--out", str(tmp_path / "out"), *arguments])
-    with pytest.raises(SystemExit) as stopped:
-        train_pretrain.run.main(train_pretrain.main)
-    errors = capsys.readouterr().err
-    assert stopped.value.code == 2 and words in errors and errors.count("\n") == 1 and not (tmp_path / "out").exists()
+def test_a_mistake_ends_in_one_line_before_anything_is_written(mistake, tmp_path, arguments, words):
+    assert words in mistake(train_pretrain, *TINY, "--out", tmp_path / "out", *arguments) and not (tmp_path / "out").exists()
 
 
-def test_text_that_cleaning_drops_whole_and_an_empty_file_are_said_in_one_line(tmp_path):
+def test_text_that_cleaning_drops_whole_and_an_empty_file_are_said_in_one_line(mistake, tmp_path):
     for content in ("", "Столица этой страны находится на берегу реки. " * 9):
         (tmp_path / "own.txt").write_text(content)
-        code, _, errors = finish(tmp_path / "out", "--data", tmp_path / "own.txt")
-        assert code == 2 and "nothing is left of" in errors and "--language any" in errors and errors.count("\n") == 1
-        assert not list((tmp_path / "out").glob("*"))
+        errors = mistake(train_pretrain, *TINY, "--out", tmp_path / "out", "--data", tmp_path / "own.txt")
+        assert "nothing is left of" in errors and "--language any" in errors and not list((tmp_path / "out").glob("*"))
 
 
 def test_resume_with_nothing_saved_says_so_and_starts_afresh(unbroken, tmp_path):
