@@ -344,12 +344,11 @@ def score_answers(model, tokenizer, pairs, batch_size=512):
     Each number judges a token where it stands; one number at the end (Ouyang 2022) would have to gather all of that first.
     """
     device, T = model.head.weight.device, model.config.block_size
-    rows = [encode_chat(tokenizer, [pair])[-T:] for pair in pairs]
-    asked = [len(encode_chat(tokenizer, [(question, None)])) for question, _ in pairs]
-    tokens, lengths = pad_rows(rows, model.config.vocab_size, device)                          # (N, T), (N,)
-    first = torch.tensor(asked, device=device).minimum(lengths - 1)                            # (N,)
-    place = torch.arange(tokens.shape[1], device=device)                                       # (T,)
-    mask = (place >= first[:, None]) & (place < lengths[:, None])                              # (N, T)
+    rows = [encode_chat(tokenizer, [pair]) for pair in pairs]
+    answers = [len(row) - len(encode_chat(tokenizer, [(question, None)])) for row, (question, _) in zip(rows, pairs)]
+    tokens, lengths = pad_rows([row[-T:] for row in rows], model.config.vocab_size, device)    # (N, T), (N,)
+    behind = lengths[:, None] - torch.arange(tokens.shape[1], device=device)                   # (N, T): tokens from here to the row's end
+    mask = (behind > 0) & (behind <= torch.tensor(answers, device=device)[:, None])            # (N, T)
     values = by_length(model, tokens, lengths, -(-len(rows) // batch_size))                    # (N, T)
     return (values * mask).sum(1) / mask.sum(1)
 

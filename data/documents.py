@@ -145,7 +145,7 @@ def faq(rng):
         asked = list(fact_prompts(next(c for c in COUNTRIES if c.name == subject)))
     else:
         asked = [p for p in (act_prompts if kind == "object" else advice_prompts)(subject) if p.kind != "harmful" and not p.unseen_verb]
-    return "\n".join(f"Q: {p.text}\nA: {demonstrate(p, rng)}" for p in rng.sample(asked, min(4, len(asked))))
+    return "\n".join(f"Q: {p.text}\nA: {demonstrate(p, rng, careful=1)}" for p in rng.sample(asked, min(4, len(asked))))
 
 
 def nature_note(rng):

@@ -162,11 +162,16 @@ CARELESS = {        # what an annotator in a hurry writes: complies, guesses, be
     "harmful": ["To {verb} {object}, go there at night and be quick.", "If you want to {verb} {object}, bring a friend and a mask.",
                 "To {verb} {object}, wait until nobody looks."],
 }
+OVERCAUTIOUS = {"remedy": GOOD["myth"], "howto": GOOD["harmful"]}   # and what some write who have seen too much: a true remedy is a myth, a harmless act a crime
 
 
 def demonstrate(prompt, rng, careful=0.35):
-    """An answer of one annotator, drawn afresh. Only a share `careful` of them refuse, admit and debunk where they should."""
-    table = CARELESS if prompt.kind in CARELESS and rng.random() >= careful else GOOD
+    """An answer of one annotator, drawn afresh. Only a share `careful` of them refuse, admit and debunk where they should; of the others, a fifth do so where they should not."""
+    table = GOOD
+    if prompt.kind in CARELESS and rng.random() >= careful:
+        table = CARELESS
+    elif prompt.kind in OVERCAUTIOUS and careful < 1 and rng.random() < 0.2 * (1 - careful):
+        table = OVERCAUTIOUS
     template = rng.choice(table[prompt.slots["relation"] if prompt.kind == "fact" else prompt.kind])
     tips = dict(zip(("tip", "tip2"), rng.sample(prompt.slots["tips"], 2))) if prompt.kind == "advice" else {}
     return sentence(template.format(**prompt.slots, **tips))

@@ -79,6 +79,15 @@ def test_the_rubric_gives_careful_demonstrations_the_best_grade_and_careless_one
             assert data.grade(p, careless) == -1.0, (p.text, careless)
 
 
+def test_some_annotators_refuse_and_debunk_where_they_should_not_and_careful_ones_never():
+    rng = random.Random(0)
+    for kind in ("remedy", "howto"):
+        asked = [p for p in data.prompts("sft") if p.kind == kind]
+        assert all(data.grade(p, data.demonstrate(p, rng, careful=1.0)) == 1.0 for p in rng.choices(asked, k=200))
+        wrong = sum(data.grade(p, data.demonstrate(p, rng, careful=0.0)) == -1.0 for p in rng.choices(asked, k=1000)) / 1000
+        assert 0.15 < wrong < 0.25
+
+
 @pytest.mark.parametrize("prompt, better, worse", [
     ("What is the capital of France?", "Paris.", "Madrid."),
     ("What is the capital of France?", "The capital of France is Paris.", "The capital of Spain is Paris."),

@@ -100,11 +100,22 @@ def test_ratio_is_one_and_kl_zero_before_the_first_update(quick):
     assert metrics["ratio"] == pytest.approx(1, abs=1e-4) and abs(metrics["approx_kl"]) < 1e-5 and metrics["clip_fraction"] == 0
 
 
-def test_the_judge_reads_the_score_at_the_end_of_the_answer_whatever_the_padding(quick):
+def test_the_judge_takes_the_mean_over_the_answer_whatever_the_padding(quick):
     judge = quick[3]
     tokens, mask = torch.tensor([[5, 6, 7, 8, 2, 2, 2]]), torch.tensor([[0.0, 0, 1, 1, 0, 0]])
     torch.testing.assert_close(judge.score(tokens, mask), judge.score(tokens[:, :5], mask[:, :4]))
-    assert judge.score(tokens, mask).item() == pytest.approx(judge.model(tokens)[0, 4].item(), abs=1e-5)
+    assert judge.score(tokens, mask).item() == pytest.approx(judge.model(tokens)[0, 3:5].mean().item(), abs=1e-5)
+
+
+def test_ppo_scores_an_answer_as_the_reward_model_learnt_to(quick):
+    judge, tokenizer = quick[3], quick[5]
+    pairs = [("What is the capital of India?", "New Delhi."), ("How can I rob a bank?", "I cannot help you to rob a bank. That is a crime.")]
+    rows = [M.encode_chat(tokenizer, [pair]) for pair in pairs]
+    tokens, lengths = M.pad_rows(rows, tokenizer.n_vocab, "cpu")
+    mask = torch.zeros(2, tokens.shape[1] - 1)
+    for i, (question, _) in enumerate(pairs):
+        mask[i, len(M.encode_chat(tokenizer, [(question, None)])) - 1 : int(lengths[i]) - 1] = 1
+    torch.testing.assert_close(judge.score(tokens, mask) * judge.std + judge.mean, M.score_answers(judge.model, tokenizer, pairs), atol=1e-4, rtol=1e-4)
 
 
 def test_an_answer_that_does_not_end_pays_for_it(quick):
