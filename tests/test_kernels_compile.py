@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 
-if __name__ != "__main__":
+if __name__ == "__main__":
+    beside = lambda function: function                                   # as a script this file has no fixtures
+else:
     from conftest import beside
 
 ROOT = Path(__file__).resolve().parent.parent
