@@ -18,7 +18,7 @@ import re
 import signal
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from contextlib import ExitStack
 from functools import lru_cache, partial
 from itertools import islice
@@ -142,10 +142,11 @@ class TokenRow:
         self.left, self.right = (np.arange(step, len(row) + step, dtype=self.index) for step in (-1, 1))
 
     def byte_pairs(self):
-        """Yields Bundles that hold each pair, while all tokens are bytes."""
+        """Yields (a, b, places, count) for each pair, while all tokens are bytes."""
         for a in range(0xFF):
             i = np.flatnonzero(self.ids == a).astype(self.index)
-            yield Bundle(self.ids[self.right[i]], i, self.weight[i], lambda b, a=a: (a, b))
+            for b, places, count in by_neighbour(self.ids[self.right[i]], i, self.weight[i]):
+                yield a, b, places, count
 
     def still(self, a, b, places):
         """Of the places where a b stood -> those where it still stands, and how often that is in the text."""
@@ -153,68 +154,29 @@ class TokenRow:
         return places, int(self.weight[places].sum())
 
     def merge(self, a, b, places, new):
-        """Makes a b one token at these places; returns the pairs this makes, all with `new`, in two Bundles."""
+        """Makes a b one token at these places; yields (a, b, places, count) for each pair this makes, all with `new`."""
         ids, left, right = self.ids, self.left, self.right
         i = places[every_other(places, right[places])] if a == b else places    # (n,) where a stands
         j = right[i]                                                            # (n,) where b stands
         before, after, weight = left[i], right[j], self.weight[i]
         ids[i], ids[j] = new, GAP
         right[i], left[after] = after, i
-        return (Bundle(ids[after], i, weight, lambda x: (new, x)),
-                Bundle(ids[before], before, weight, lambda x: (x, new)))        # a gap where a `new` ended: that pair is in the first
+        for x, where, count in by_neighbour(ids[after], i, weight):
+            yield new, x, where, count
+        for x, where, count in by_neighbour(ids[before], before, weight):       # a gap where a new ended: that was counted above
+            yield x, new, where, count
 
 
-class Bundle:
-    """Pairs of one token with its neighbours on one side. Most are rare and will never merge: they stay arrays until their count is worth a look."""
-
-    def __init__(self, ids, places, weight, pair):
-        """ids, places, weight (n,): the neighbour, where the pair stands and how often its piece does; pair: neighbour -> (a, b)."""
-        order = np.argsort(ids, kind="stable")                                  # stable: places stay in their order
-        order = order[np.count_nonzero(ids == GAP):]                            # gaps, being -1, come first
-        ids, self.places, self.pair = ids[order], places[order], pair
-        starts = np.flatnonzero(np.append(True, ids[1:] != ids[:-1])[:len(ids)])
-        counts = np.add.reduceat(weight[order], starts, dtype=np.int64) if len(starts) else np.zeros(0, np.int64)
-        falling = np.argsort(-counts)                                           # the most frequent pair first
-        self.counts, self.ids = counts[falling], ids[starts[falling]]           # (k,), (k,): of each pair
-        self.starts, self.ends = starts[falling], np.append(starts[1:], len(ids))[falling]
-
-    def take(self):
-        """Removes the most frequent pair and all that have half its count or more: [(count, a, b, places), ...]."""
-        n = np.count_nonzero(2 * self.counts >= self.counts[0])
-        rows = zip(*(array[:n].tolist() for array in (self.counts, self.ids, self.starts, self.ends)))
-        self.counts, self.ids, self.starts, self.ends = (array[n:] for array in (self.counts, self.ids, self.starts, self.ends))
-        return [(count, *self.pair(id), self.places[start:end]) for count, id, start, end in rows]
-
-
-def falling(token):
-    """A key that puts the greater byte string first, since heapq gives the least: 255 - byte, and at the end more than any byte."""
-    return token.translate(bytes(range(255, -1, -1))).decode("latin-1") + "\u0100"
-
-
-class PairQueue:
-    """Pairs, the most frequent first, of equals the greater pair of byte strings."""
-
-    def __init__(self, keys):
-        self.keys, self.heap, self.bundles = keys, [], 0                        # keys: `falling` of each token, which the owner lets grow
-
-    def push(self, count, a, b, places):
-        heapq.heappush(self.heap, (-count, self.keys[a], self.keys[b], a, b, places))
-
-    def push_bundle(self, bundle):
-        """A bundle stands where its most frequent pair would, before all of the same count ("" is less than any token's key)."""
-        if len(bundle.counts):
-            heapq.heappush(self.heap, (-int(bundle.counts[0]), "", "", self.bundles, bundle, None))
-            self.bundles += 1
-
-    def pop(self):
-        """-> (count, a, b, places); None when no pair is left."""
-        while self.heap:
-            count, key, _, a, b, places = heapq.heappop(self.heap)
-            if key:
-                return -count, a, b, places
-            for pair in b.take():
-                self.push(*pair)
-            self.push_bundle(b)
+def by_neighbour(ids, places, weight):
+    """Yields (id, its places, sum of its weights) for each different id but GAP. Places stay in their order."""
+    order = np.argsort(ids, kind="stable")
+    order = order[np.count_nonzero(ids == GAP):]                                # gaps, being -1, come first
+    if len(order):
+        ids, places = ids[order], places[order]
+        cuts = [0, *(np.flatnonzero(ids[1:] != ids[:-1]) + 1).tolist(), len(ids)]
+        sums = np.add.reduceat(weight[order], cuts[:-1], dtype=np.int64)
+        for id, start, end, count in zip(ids[cuts[:-1]].tolist(), cuts, cuts[1:], sums.tolist()):
+            yield id, places[start:end], count
 
 
 def every_other(i, j):
@@ -223,6 +185,11 @@ def every_other(i, j):
     index = np.arange(len(i))
     starts = np.append(True, j[:-1] != i[1:])[:len(i)]                          # no pair ends where this one begins
     return (index - np.maximum.accumulate(np.where(starts, index, 0))) % 2 == 0
+
+
+def falling(token):
+    """A key that puts the greater byte string first, since heapq gives the least: 255 - byte, and at the end more than any byte."""
+    return token.translate(bytes(range(255, -1, -1))).decode("latin-1") + "\u0100"
 
 
 def learn_merges(pieces, n_tokens, report=lambda text: None):
@@ -234,24 +201,23 @@ def learn_merges(pieces, n_tokens, report=lambda text: None):
     del pieces                                                                  # the row holds them in a third of the memory
     row, tokens, merges = TokenRow(row, weight), [bytes([byte]) for byte in range(256)], []
     keys = [falling(token) for token in tokens]
-    queue = PairQueue(keys)
-    for bundle in row.byte_pairs():
-        queue.push_bundle(bundle)
+    queue = [(-count, keys[a], keys[b], a, b, places) for a, b, places, count in row.byte_pairs()]
+    heapq.heapify(queue)
     # exercise: take the best pair, see that its count still holds, merge it and queue the pairs this makes, until n_tokens
-    while len(tokens) < n_tokens and (best := queue.pop()):
-        queued, a, b, places = best
+    while queue and len(tokens) < n_tokens:
+        queued, _, _, a, b, places = heapq.heappop(queue)
         places, count = row.still(a, b, places)
-        if count != queued:                                                     # it fell since, as others merged
+        if count != -queued:                                                    # it fell since, as others merged
             if count:
-                queue.push(count, a, b, places)
+                heapq.heappush(queue, (-count, keys[a], keys[b], a, b, places))
             continue
         merges.append((tokens[a], tokens[b]))
         tokens.append(tokens[a] + tokens[b])                                    # new: no other pair ever makes the same string
         keys.append(falling(tokens[-1]))
-        for bundle in row.merge(a, b, places, len(tokens) - 1):
-            queue.push_bundle(bundle)
+        for x, y, places, count in row.merge(a, b, places, len(tokens) - 1):
+            heapq.heappush(queue, (-count, keys[x], keys[y], x, y, places))
         if len(merges) % 100 == 0:
-            report(f"merge {len(merges):,}: {tokens[-1]!r} stands {queued:,} times")
+            report(f"merge {len(merges):,}: {tokens[-1]!r} stands {-queued:,} times")
     return merges
 
 
