@@ -86,11 +86,11 @@ def sample_rollout(policy, critic, reference, judge, prompts, tokenizer, config,
     end = tokenizer.special_tokens[END]
     rows = [encode_chat(tokenizer, [(p, None)])[-(policy.config.block_size - config.max_new_tokens):] for p in prompts]
     tokens, mask, log_probs = policy.generate(rows, config.max_new_tokens, stop=end, generator=generator)
-    T = int(last_chosen(mask).max()) + 2                                 # columns behind the longest answer hold nothing
+    lengths = last_chosen(mask) + 2                                      # (B,): prompt and answer
+    T = int(lengths.max())                                               # columns behind the longest answer hold nothing
     tokens, mask, log_probs = tokens[:, :T], mask[:, :T - 1], log_probs[:, :T - 1]
-    ended = tokens.gather(1, last_chosen(mask)[:, None] + 1)[:, 0] == end                                 # (B,)
+    ended = tokens.gather(1, lengths[:, None] - 1)[:, 0] == end                                           # (B,)
     scores = judge.score(tokens, mask) - config.no_end_penalty * ~ended                                   # (B,)
-    lengths = last_chosen(mask) + 2                                                                       # (B,)
     ref_log_probs = by_length(partial(token_log_probs, reference), tokens, lengths) * mask
     values = by_length(critic, tokens, lengths)[:, :-1] * mask
     return Rollout(tokens, mask, log_probs, ref_log_probs, values, scores, ended)
