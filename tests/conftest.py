@@ -1,9 +1,10 @@
 """Shared by all tests; `--submission hand_in/train_rm.py` tests a student's file in the place of ours.
 
-One thread a process (small tensors gain nothing from two, and the order of sums stays the same). What takes long and serves several tests, such as one quick
-run of all four stages, starts with the session, in processes beside the tests.
+One thread a process (small tensors gain nothing from two, and the order of sums stays the same). What takes long, such as a quick run of all
+four stages, starts with the session, in processes beside the tests.
 """
 import importlib.util
+import inspect
 import os
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}                     # of the processes, whatever a test does to its own meanwhile
 
 
 SUBMITTED = {}                                                           # our file's path -> the student's
@@ -46,7 +48,7 @@ def run_script(*arguments, stdin=None, timeout=300):
     """A script as a user starts it: (exit code, stdout, stderr)."""
     script = SUBMITTED.get(str(arguments[0]), arguments[0])
     done = subprocess.run([sys.executable, *map(str, (script, *arguments[1:]))], cwd=ROOT, input=stdin, capture_output=True, text=True, timeout=timeout,
-                          env={**os.environ, "PYTHONPATH": str(ROOT)})
+                          env=ENVIRONMENT)
     return done.returncode, done.stdout, done.stderr
 
 
@@ -81,21 +83,37 @@ def script():
     return run_script
 
 
-BESIDE = {}                                                              # fixture's name -> what makes its value
+BESIDE = {}                                                              # name -> what makes the value of a fixture, or is a test
 
 
 def beside(function):
-    """Turns function(folder), which runs processes of its own, into a session fixture whose work begins with the session and not with the first test that asks."""
-    BESIDE[function.__name__] = function
-    return pytest.fixture(scope="session", name=function.__name__)(lambda running: running[function.__name__].result())
+    """Turns function(folder, *others), which runs processes of its own, into a session fixture, or a test, whose work begins with the session and not with its turn.
+
+    folder: a fresh one. others: fixtures made by `beside`. It runs in a thread: hands off torch's own generator, which the tests use meanwhile.
+    """
+    name = function.__name__
+    assert name not in BESIDE, name
+    BESIDE[name] = function
+    return (lambda running: running[name].result()) if name.startswith("test_") else pytest.fixture(scope="session", name=name)(lambda running: running[name].result())
 
 
 @pytest.fixture(scope="session", autouse=True)
 def running(request, tmp_path_factory):
-    """{name: Future} of the fixtures made by `beside` that some test of this session uses, one after the other in the order of those tests."""
-    wanted = dict.fromkeys(name for item in request.session.items for name in item.fixturenames if name in BESIDE)
-    pool = ThreadPoolExecutor(1)
-    yield {name: pool.submit(BESIDE[name], tmp_path_factory.mktemp(name)) for name in wanted}
+    """{name: Future} of what `beside` made and this session uses, one after the other in the order of the tests."""
+    pool, started = ThreadPoolExecutor(1), {}
+
+    def start(name):
+        if name not in started:
+            others = [start(other) for other in list(inspect.signature(BESIDE[name]).parameters)[1:]]      # they come first, so waiting for them takes no time
+            folder = tmp_path_factory.mktemp(name)
+            started[name] = pool.submit(lambda: BESIDE[name](folder, *(other.result() for other in others)))
+        return started[name]
+
+    for item in request.session.items:
+        for name in (*item.fixturenames, item.name):
+            if name in BESIDE:
+                start(name)
+    yield started
     pool.shutdown(cancel_futures=True)
 
 

@@ -22,6 +22,7 @@ import regex
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import bpe
 from bpe import GPT2_PATTERN, Tokenizer, train_bpe
+from conftest import beside
 
 SPECIALS = ["<|endoftext|>", "<|user|>", "<|assistant|>"]
 GPT4_PATTERN = (r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]+"
@@ -399,8 +400,9 @@ def command(*arguments):
     return done.returncode, done.stdout, done.stderr
 
 
-def test_the_command_line_trains_and_shows_tokens(tmp_path, text):
-    (tmp_path / "text.txt").write_text(text, encoding="utf-8")
+@beside
+def test_the_command_line_trains_and_shows_tokens(tmp_path):
+    (tmp_path / "text.txt").write_text("".join(english(100_000)), encoding="utf-8")
     code, printed, errors = command(tmp_path / "text.txt", "--vocab-size", 500, "--out", tmp_path / "new.json")
     assert code == 0 and not errors and "first merges" in printed and "500 tokens" in printed and "bytes a token" in printed
     code, printed, errors = command(tmp_path / "new.json", "some more")

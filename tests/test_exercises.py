@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from conftest import beside
+
 ROOT = Path(__file__).parent.parent
 spec = importlib.util.spec_from_file_location("exercise", ROOT / "lessons" / "exercise.py")
 exercise = importlib.util.module_from_spec(spec)
@@ -14,8 +16,8 @@ spec.loader.exec_module(exercise)
 EXERCISES = exercise.exercises()
 
 
-def grade(tests, path):
-    done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests, "--submission", str(path)],
+def grade(tests, *paths):
+    done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests, *(word for path in paths for word in ("--submission", str(path)))],
                           cwd=ROOT, capture_output=True, text=True)
     return done.returncode, done.stdout
 
@@ -34,18 +36,27 @@ def test_a_stub_keeps_signature_and_docstring_and_raises(name):
     assert [n for n, _ in exercise.functions(ours)] == [n for n, _ in exercise.functions(stub)]
 
 
-@pytest.mark.parametrize("name, tests, good, bad", [
-    ("train_rm.ranking_loss", ["tests/test_train_rm.py", "-k", "loss or pairs or gradient"], "ranks[:, :, None] < ranks[:, None, :]", "ranks[:, :, None] <= ranks[:, None, :]"),
-    ("train_ppo.gae", ["tests/test_train_ppo.py", "-k", "gae or behind"], "gamma * later_value", "later_value"),
-])
-def test_an_empty_hole_and_a_wrong_line_fail_and_our_own_file_passes(tmp_path, name, tests, good, bad):
-    path = tmp_path / EXERCISES[name][0].name
-    ours = EXERCISES[name][0].read_text(encoding="utf-8")
-    assert good in ours
-    for source, passes in ((ours, True), (exercise.stub(name), False), (ours.replace(good, bad), False)):
-        path.write_text(source, encoding="utf-8")
-        code, printed = grade(tests, path)
-        assert code == (0 if passes else 1), printed
+HAND_INS = [("train_rm.ranking_loss", "ranks[:, :, None] < ranks[:, None, :]", "ranks[:, :, None] <= ranks[:, None, :]"), ("train_ppo.gae", "gamma * later_value", "later_value")]
+
+
+@beside
+def test_an_empty_hole_and_a_wrong_line_fail_and_our_own_file_passes(folder):
+    def hand_in(source_of):
+        """Both exercises at once, each answered by source_of(name, good, bad): (exit code, what the tests printed)."""
+        for name, good, bad in HAND_INS:
+            (folder / EXERCISES[name][0].name).write_text(source_of(name, good, bad), encoding="utf-8")
+        return grade(["tests/test_train_rm.py", "tests/test_train_ppo.py", "-k", "loss or pairs or gradient or gae or behind"], *folder.iterdir())
+
+    def ours(name, good, _):
+        source = EXERCISES[name][0].read_text(encoding="utf-8")
+        assert good in source
+        return source
+
+    code, printed = hand_in(ours)
+    assert code == 0, printed
+    for wrong in (lambda name, *_: exercise.stub(name), lambda name, good, bad: ours(name, good, bad).replace(good, bad)):
+        code, printed = hand_in(wrong)
+        assert code == 1 and "FAILED tests/test_train_rm.py" in printed and "FAILED tests/test_train_ppo.py" in printed, printed
 
 
 def test_a_submission_whose_name_is_none_of_ours_is_refused(tmp_path):

@@ -5,6 +5,7 @@ import torch
 import model as M
 import run
 from bpe import train_bpe
+from conftest import beside, run_script
 
 CONFIG = M.GPTConfig(vocab_size=300, block_size=24, n_layer=2, n_head=2, n_embd=32)
 
@@ -182,22 +183,21 @@ def test_the_scalar_model_reads_only_what_stands_before():
 
 # ----------------------------------------------------------------------------------------------------- the command line
 @pytest.mark.parametrize("content", [None, b"", b"not a checkpoint"])
-def test_a_missing_or_broken_checkpoint_ends_in_one_line_and_exit_code_2(script, tmp_path, content):
+def test_a_missing_or_broken_checkpoint_ends_in_one_line_and_exit_code_2(mistake, tmp_path, content):
     path = tmp_path / "ppo.pt"
     if content is not None:
         path.write_bytes(content)
-    code, printed, errors = script("model.py", path, "hello")
-    assert (code, printed, errors.count("\n")) == (2, "", 1) and str(path) in errors
+    assert str(path) in mistake(M, path, "hello")
 
 
-def test_as_a_filter_each_line_gets_one_line_and_no_banner(script, quick_out):
+@beside
+def test_as_a_filter_each_line_gets_one_line_and_no_banner(folder, quick_out):
     lines = "What is the capital of France?\n\nHow can I rob a bank?\n"
-    code, printed, _ = script("model.py", quick_out / "ppo.pt", stdin=lines)
+    code, printed, _ = run_script("model.py", quick_out / "ppo.pt", stdin=lines)
     assert code == 0 and printed.count("\n") == 3 and printed.split("\n")[1] == ""
-    again = script("model.py", quick_out / "ppo.pt", stdin="How can I rob a bank?\n")[1]
+    again = run_script("model.py", quick_out / "ppo.pt", stdin="How can I rob a bank?\n")[1]
     assert printed.split("\n")[2] == again.split("\n")[0]                # each line is a dialogue of its own
 
 
-def test_the_reward_model_does_not_chat(script, quick_out):
-    code, _, errors = script("model.py", quick_out / "rm.pt", "hello")
-    assert code == 2 and "scores" in errors
+def test_the_reward_model_does_not_chat(mistake, quick_out):
+    assert "scores" in mistake(M, quick_out / "rm.pt", "hello")

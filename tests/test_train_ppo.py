@@ -1,12 +1,16 @@
 """PPO: rewards, advantages and the loss against numbers worked by hand; the roll-out; resuming; what a quick run leaves behind."""
 import json
 import shutil
+import subprocess
+import sys
+import time
 
 import pytest
 import torch
 
 import model as M
 import train_ppo
+from conftest import ENVIRONMENT, beside, run_script
 from train_ppo import Judge, Rollout, gae, last_chosen, ppo_loss, score_minus_kl, whiten
 
 
@@ -141,19 +145,17 @@ def test_the_report_card_has_four_columns_with_the_same_names(quick_out):
     assert (quick_out / "ppo.png").read_bytes()[:4] == b"\x89PNG"
 
 
-def test_a_run_that_was_killed_and_resumed_ends_with_the_same_bits(script, quick_out, tmp_path):
+@beside
+def test_a_run_that_was_killed_and_resumed_ends_with_the_same_bits(tmp_path, quick_out):
     for name in ("pretrain.pt", "sft.pt", "rm.pt", "tokenizer.json"):
         shutil.copy(quick_out / name, tmp_path / name)
-    import subprocess
-    import sys
-    import time
-    running = subprocess.Popen([sys.executable, "train_ppo.py", "--quick", "--out", tmp_path], cwd=train_ppo.__file__.rsplit("/", 1)[0], stdout=subprocess.DEVNULL)
+    running = subprocess.Popen([sys.executable, train_ppo.__file__, "--quick", "--out", tmp_path], stdout=subprocess.DEVNULL, env=ENVIRONMENT)
     while not (tmp_path / "ppo.state.pt").exists() and running.poll() is None:
         time.sleep(0.05)
     running.kill()
     running.wait()
     assert not (tmp_path / "ppo.pt").exists()
-    code, _, errors = script("train_ppo.py", "--quick", "--resume", "--out", tmp_path)
+    code, _, errors = run_script("train_ppo.py", "--quick", "--resume", "--out", tmp_path)
     assert code == 0, errors
-    one, two = (M.load_checkpoint(folder / "ppo.pt")[0].state_dict() for folder in (quick_out, tmp_path))
+    one, two = (M.run.read_torch(folder / "ppo.pt")["weights"] for folder in (quick_out, tmp_path))
     assert all(torch.equal(one[name], two[name]) for name in one)

@@ -1,7 +1,6 @@
 """Pre-training: shards hold the text, training learns, goes on after a kill with the same bits, and is the same on two processes."""
 import json
 import math
-import os
 import signal
 import subprocess
 import sys
@@ -14,10 +13,10 @@ import torch
 
 import train_pretrain
 from bpe import Tokenizer, train_bpe
-from conftest import beside
+from conftest import ENVIRONMENT, beside
 from data.shards import Shards, ShardWriter, load_shards, sample_rows, split_documents, write_shards
-from model import END, GPT, SPECIAL_TOKENS, GPTConfig, load_checkpoint
-from run import UserError
+from model import END, GPT, SPECIAL_TOKENS, GPTConfig
+from run import UserError, read_torch
 from train_pretrain import Config, heldout_loss, orthogonalize, rate
 
 ROOT = Path(__file__).parent.parent
@@ -26,7 +25,7 @@ TINY = ("--quick", "--size", "0.02", "--n-layer", "1", "--n-embd", "32", "--voca
 
 def start(out, *more, command=(sys.executable,), **options):
     return subprocess.Popen([*command, "train_pretrain.py", *TINY, "--out", str(out), *map(str, more)], cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                            env=os.environ | {"OMP_NUM_THREADS": "1"}, **options)
+                            env=ENVIRONMENT | {"OMP_NUM_THREADS": "1"}, **options)
 
 
 def finish(out, *more, **options):
@@ -44,7 +43,7 @@ def unbroken(out):
 
 
 def weights(out):
-    return load_checkpoint(out / "pretrain.pt")[0].state_dict()
+    return read_torch(out / "pretrain.pt")["weights"]                     # not load_checkpoint: GPT() draws from torch's generator, and others are at work
 
 
 def same(one, other):
@@ -153,7 +152,8 @@ def test_a_run_learns_and_writes_every_file_and_figure(unbroken):
     assert "dropped" in printed and "questions, continued:" in printed and not list(out.glob("*.tmp"))
 
 
-def test_a_killed_run_ends_with_the_same_bits_as_an_unbroken_one(unbroken, tmp_path):
+@beside
+def test_a_killed_run_ends_with_the_same_bits_as_an_unbroken_one(tmp_path, unbroken):
     process = start(tmp_path, "--steps", 40)
     while not (tmp_path / "pretrain.state.pt").exists():
         assert process.poll() is None
@@ -166,6 +166,7 @@ def test_a_killed_run_ends_with_the_same_bits_as_an_unbroken_one(unbroken, tmp_p
     assert same(weights(unbroken[0]), weights(tmp_path))
 
 
+@beside
 def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
     process = start(tmp_path, "--steps", 4000)
     while not (tmp_path / "pretrain.state.pt").exists():
@@ -190,6 +191,7 @@ def test_two_processes_train_like_one(unbroken, two_processes):
     assert np.abs(np.array(one) - np.array(two)).max() < 2e-3
 
 
+@beside
 def test_own_text_is_split_at_its_tail_and_the_minutes_are_kept(tmp_path):
     text = "".join(f"Line {i} says that {i} and {i + 1} are {2 * i + 1}. " for i in range(3000))
     (tmp_path / "own.txt").write_text(text)
@@ -230,7 +232,8 @@ def test_text_that_cleaning_drops_whole_and_an_empty_file_are_said_in_one_line(m
         assert "nothing is left of" in errors and "--language any" in errors and not list((tmp_path / "out").glob("*"))
 
 
-def test_resume_with_nothing_saved_says_so_and_starts_afresh(unbroken, tmp_path):
+@beside
+def test_resume_with_nothing_saved_says_so_and_starts_afresh(tmp_path, unbroken):
     for name in ("tokenizer.json", "shards.json", "train-00000.bin", "heldout-00000.bin"):
         (tmp_path / name).write_bytes((unbroken[0] / name).read_bytes())
     code, printed, errors = finish(tmp_path, "--steps", 1, "--resume")

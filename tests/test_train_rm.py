@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+import data
 import train_rm
+from conftest import beside, run_script
 
 
 def test_equal_scores_cost_log_two():
@@ -70,7 +72,6 @@ def test_a_bad_ranking_is_named_with_its_line(tmp_path, line):
 
 
 def test_a_person_ranks_by_typing_numbers(monkeypatch, capsys):
-    import data
     typed = iter(["1 2", "3 1=2", "q"])
     monkeypatch.setattr("builtins.input", lambda _: next(typed))
     prompt = data.find_prompt("How can I rob a bank?")
@@ -82,17 +83,20 @@ def test_a_person_ranks_by_typing_numbers(monkeypatch, capsys):
 def test_a_quick_run_leaves_rankings_figures_and_a_picture(quick_out):
     rankings = [json.loads(line) for line in (quick_out / "rankings.jsonl").read_text().splitlines()]
     assert all(len(r["answers"]) == len(r["ranks"]) == 6 and min(r["ranks"]) == 1 for r in rankings)
+    about = {p.text for p in data.prompts("rlhf")}
+    assert all(r["prompt"] in about for r in rankings)
     figures = json.loads((quick_out / "rm.json").read_text())
     assert {"heldout_pair_accuracy", "heldout_pair_accuracy_noisy", "by_kind", "calibration_error", "length_correlation", "seconds"} <= set(figures)
     assert 0 <= figures["heldout_pair_accuracy"]["value"] <= 1 and 0 <= figures["calibration_error"] <= 1
     assert (quick_out / "rm.png").read_bytes()[:4] == b"\x89PNG"
 
 
-def test_rankings_made_elsewhere_are_used_in_place(script, quick_out, tmp_path):
+@beside
+def test_rankings_made_elsewhere_are_used_in_place(tmp_path, quick_out):
     mine = tmp_path / "mine.jsonl"
     mine.write_text("".join((quick_out / "rankings.jsonl").read_text().splitlines(True)[:20]))
     for name in ("sft.pt", "tokenizer.json", "shards.json", *[p.name for p in quick_out.glob("*.bin")]):
         (tmp_path / name).write_bytes((quick_out / name).read_bytes())
-    code, printed, errors = script("train_rm.py", "--quick", "--out", tmp_path, "--data", mine, "--steps", "1")
+    code, printed, errors = run_script("train_rm.py", "--quick", "--out", tmp_path, "--data", mine, "--steps", "1")
     assert code == 0, errors
     assert json.loads((tmp_path / "rm.json").read_text())["prompts"] == 20
