@@ -18,7 +18,7 @@ import re
 import signal
 import sys
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from contextlib import ExitStack
 from functools import lru_cache, partial
 from itertools import islice

@@ -55,12 +55,13 @@ def run_script(*arguments, stdin=None, timeout=300):
 @pytest.fixture
 def mistake(monkeypatch, capsys):
     """A script's main() with flags that are wrong, in this process: what it says, one line, on its way out with exit code 2."""
-    def call(script, *arguments):
+    def call(script, *arguments, silent=False):
         import run
         monkeypatch.setattr(sys, "argv", [script.__name__ + ".py", *map(str, arguments)])
         with pytest.raises(SystemExit) as stopped:
             run.main(script.main)
-        errors = capsys.readouterr().err
+        printed, errors = capsys.readouterr()
+        assert not (silent and printed)
         assert stopped.value.code == 2 and errors.count("\n") == 1 and errors.endswith("\n")
         return errors
     return call

@@ -187,7 +187,7 @@ def test_a_missing_or_broken_checkpoint_ends_in_one_line_and_exit_code_2(mistake
     path = tmp_path / "ppo.pt"
     if content is not None:
         path.write_bytes(content)
-    assert str(path) in mistake(M, path, "hello")
+    assert str(path) in mistake(M, path, "hello", silent=True)
 
 
 @beside
