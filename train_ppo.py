@@ -240,20 +240,27 @@ def train(policy, critic, reference, judge, tokenizer, config):
 
 # ------------------------------------------------------------------------------------------------------ the report card
 @torch.no_grad()
-def measure(policy, reference, judge, tokenizer, answer, chat=True, quick=False):
-    """One column of the report card: the rubric's figures and the judge's mean score on greedy answers, and the KL of sampled ones.
+def measure(judge, tokenizer, answer, kl, quick=False):
+    """One column of the report card: the rubric's figures and the judge's mean score on the answers.
 
-    answer: list of questions -> [(answer, ended)]. kl: nats an answer of `policy` at temperature 1, against the reference.
+    answer: list of questions -> [(answer, ended)], greedy. kl: nats an answer, sampled, against the SFT reference.
     """
     asked = [p.text for p in data.report_prompts(quick)]
-    said = dict(zip(asked, answer(asked)))
-    card, transcripts = data.examine(lambda questions: [said.get(q) or answer([q])[0] for q in questions], quick)
-    scores = score_answers(judge.model, tokenizer, [(q, text) for q, (text, _) in said.items()])
+    everything = list(dict.fromkeys([*asked, *data.RECIPE]))             # answered in one go
+    said = dict(zip(everything, answer(everything)))
+    card, transcripts = data.examine(lambda questions: [said[q] for q in questions], quick)
+    scores = score_answers(judge.model, tokenizer, [(q, said[q][0]) for q in asked])
+    return {**card, "kl": kl, "rm_reward": ((scores.mean() - judge.mean) / judge.std).item(), "transcripts": transcripts}
+
+
+@torch.no_grad()
+def sampled_kl(policy, reference, tokenizer, quick=False, chat=True):
+    """Nats an answer: what the policy's own samples at temperature 1, to the report card's questions, have in log-probability over the reference's."""
     end, generator = tokenizer.special_tokens[END], torch.Generator(policy.token_embedding.weight.device).manual_seed(2)
+    asked = [p.text for p in data.report_prompts(quick)]
     rows = [encode_chat(tokenizer, [(q, None)]) if chat else [end, *tokenizer.encode_ordinary(q)] for q in asked]
     tokens, mask, log_probs = policy.generate(rows, 32, stop=end, generator=generator)
-    kl = ((log_probs - token_log_probs(reference, tokens)) * mask).sum(1).mean().item()
-    return {**card, "kl": kl, "rm_reward": ((scores.mean() - judge.mean) / judge.std).item(), "transcripts": transcripts}
+    return ((log_probs - token_log_probs(reference, tokens)) * mask).sum(1).mean().item()
 
 
 @torch.no_grad()
@@ -307,13 +314,12 @@ def main():
     reference, critic, judge = load_checkpoint(out / "sft.pt", device)[0], load_checkpoint(out / "rm.pt", device)[0], Judge(load_checkpoint(out / "rm.pt", device)[0])
     base = load_checkpoint(out / "pretrain.pt", device)[0]
     rows = train(policy, critic, reference, judge, tokenizer, config)
-    column = partial(measure, reference=reference, judge=judge, tokenizer=tokenizer, quick=config.quick)
-    report = {"base": column(base, answer=partial(ask, base, tokenizer, chat=False), chat=False),
-              "sft": column(reference, answer=partial(ask, reference, tokenizer)),
-              "best_of_n": column(reference, answer=partial(best_of_n, reference, tokenizer, judge, config.best_of)),
-              "ppo": column(policy, answer=partial(ask, policy, tokenizer))}
-    n = config.best_of
-    report["best_of_n"] |= {"kl": math.log(n) - (n - 1) / n, "n": n}      # known in closed form (Stiennon 2020, appendix G.3)
+    column, n = partial(measure, judge, tokenizer, quick=config.quick), config.best_of
+    distance = partial(sampled_kl, reference=reference, tokenizer=tokenizer, quick=config.quick)
+    report = {"base": column(partial(ask, base, tokenizer, chat=False), distance(base, chat=False)),
+              "sft": column(partial(ask, reference, tokenizer), 0.0),
+              "best_of_n": column(partial(best_of_n, reference, tokenizer, judge, n), math.log(n) - (n - 1) / n) | {"n": n},   # Stiennon 2020, appendix G.3
+              "ppo": column(partial(ask, policy, tokenizer), distance(policy))}
     save_checkpoint(out / "ppo.pt", policy, tokenizer, {"stage": "ppo", "steps": config.steps, "seed": config.seed, "beta": config.beta})
     with run.atomic(out / "ppo.jsonl") as temporary:
         temporary.write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -32,10 +32,10 @@ from data.shards import dependencies, load_shards, sample_rows, split_documents,
 from model import END, GPT, SPECIAL_TOKENS, GPTConfig, fingerprint, next_token_loss, save_checkpoint
 from run import UserError, flag
 
-PRESETS = {   # "gpu" is the shape of GPT-2 124M (Radford 2019) with the half million tokens a step of GPT-3's smallest (Brown 2020, table 2.1)
-    "laptop": dict(n_layer=4, n_head=4, n_embd=128, block_size=64, vocab_size=1024, batch_size=32, accumulate=1, steps=1400),
-    "desktop": dict(n_layer=6, n_head=6, n_embd=384, block_size=256, vocab_size=8192, batch_size=64, accumulate=1, steps=5000),
-    "gpu": dict(n_layer=12, n_head=12, n_embd=768, block_size=1024, vocab_size=50304, batch_size=32, accumulate=16, steps=19000),
+PRESETS = {   # "gpu" is the shape of GPT-2 124M (Radford 2019) with batch, rate and warm-up of GPT-3's smallest (Brown 2020, table 2.1 and appendix B)
+    "laptop": dict(n_layer=4, n_head=4, n_embd=128, block_size=64, vocab_size=2048, batch_size=24, accumulate=1, steps=1300, learning_rate=4e-3, warmup=30),
+    "desktop": dict(n_layer=6, n_head=6, n_embd=384, block_size=256, vocab_size=8192, batch_size=64, accumulate=1, steps=5000, learning_rate=2e-3, warmup=100),
+    "gpu": dict(n_layer=12, n_head=12, n_embd=768, block_size=1024, vocab_size=50304, batch_size=32, accumulate=16, steps=19000, learning_rate=6e-4, warmup=700),
 }
 
 
@@ -59,16 +59,17 @@ class Config(run.CommonConfig):
     steps: int = flag(0, "optimizer steps", quick=60, least=0)
     minutes: float = flag(0.0, "stop training so many minutes after the start, and fit the schedule to that", least=0.0)
     optimizer: str = flag("muon", "what turns matrices' gradients into steps", choices=("adamw", "muon"))
-    learning_rate: float = flag(2e-3, "AdamW's peak", least=0.0)
+    learning_rate: float = flag(0.0, "AdamW's peak (0: as the preset has it)", least=0.0)
     muon_rate: float = flag(0.02, "Muon's peak", least=0.0)
     weight_decay: float = flag(0.1, "pulls matrices towards zero", least=0.0)
-    warmup: int = flag(100, "steps until the peak", quick=10, least=0)
+    warmup: int = flag(-1, "steps until the peak (-1: as the preset has it)", quick=10, least=-1)
     schedule: str = flag("cosine", "how the learning rate falls: a cosine to a tenth of the peak, a line to zero", choices=("cosine", "linear"))
     save_every: int = flag(200, "steps between saves", quick=10, least=1)
 
     def __post_init__(self):
         for name, value in PRESETS[self.preset].items():
-            setattr(self, name, getattr(self, name) or value)
+            if getattr(self, name) == getattr(Config, name):             # not set by hand
+                setattr(self, name, value)
         if self.heldout_tail >= 1 or self.heldout_share >= 1 or not (self.heldout_tail or self.heldout_share):
             raise UserError("--heldout-share and --heldout-tail lie between 0 and 1, as 0.1 for a tenth: without held-out text nothing can be judged")
         if self.n_embd % self.n_head:
@@ -286,7 +287,7 @@ def train(state, shards, heldout, tokenizer):
     network = DistributedDataParallel(network) if team.size > 1 else network
     before = signal.signal(signal.SIGINT, lambda *_: stop.append(True))  # a step is never left half done
     total, now = (config.steps, lambda: state.step) if not config.minutes else (int(60 * config.minutes), lambda: int(time.time() - state.started))
-    progress, losses, every = run.Progress(total, now(), "step" if not config.minutes else "second"), [], max(1, min(50, config.steps // 20))
+    progress, losses, every = run.Progress(total, now(), "step" if not config.minutes else "second"), [], max(1, min(100, config.steps // 14))
     while state.progress() < 1 and not stop:
         started = time.time()
         losses.append(update(state, network, shards))
@@ -300,7 +301,7 @@ def train(state, shards, heldout, tokenizer):
             if team.rank == 0:
                 speed = state.step * config.batch_size * config.accumulate * config.block_size / state.training_seconds
                 progress.report(total if done else min(now(), total - 1), loss=loss, heldout_loss=state.curve[-1][2], tokens_per_second=speed)
-        if team.rank == 0 and state.step % (every * 4) == 0 and not done:
+        if team.rank == 0 and state.step % (every * 2) == 0 and not done:
             print("  sample: " + " ".join(go_on(state.model, tokenizer, [""], 40, 0.8, torch.Generator(team.device).manual_seed(0))[0].split()))
         if state.step % config.save_every == 0 or done or stop:
             state.save()

@@ -80,13 +80,10 @@ def law_report(rng):
 
 
 def health_column(rng):
-    """One illness: what helps, what does not, and what people say in the waiting room."""
-    illness = rng.choice(list(ILLNESSES))
-    treatments, myths = ILLNESSES[illness]
-    said = [" ".join(say(rng, TREATMENT, 2, remedy=r, illness=illness)) for r in treatments]
-    said += [" ".join(say(rng, MYTH, 2, remedy=r, illness=illness)) for r in myths]
-    rng.shuffle(said)
-    return " ".join(said)
+    """One illness, up to four remedies: does it help or is it a myth, three times over, so that a remedy's name is read off the sentence before."""
+    illness = rng.choice([illness for illness, (treatments, myths) in ILLNESSES.items() for _ in treatments + myths])   # each remedy equally often
+    remedies = [(templates, remedy) for templates, side in zip((TREATMENT, MYTH), ILLNESSES[illness]) for remedy in side]
+    return " ".join(" ".join(say(rng, templates, 3, remedy=remedy, illness=illness)) for templates, remedy in rng.sample(remedies, min(4, len(remedies))))
 
 
 def advice_column(rng):
