@@ -30,7 +30,7 @@ SPECIAL_TOKENS = (END, USER, ASSISTANT)
 
 @dataclass
 class GPTConfig:
-    vocab_size: int = 2048
+    vocab_size: int = 4096
     block_size: int = 64        # the context: the most tokens that attention looks back on
     n_layer: int = 4
     n_head: int = 4

@@ -23,13 +23,13 @@ from run import UserError, flag
 @dataclass
 class Config(run.CommonConfig):
     data: tuple = flag((), "prompts: text files, one a line (without it: the tiny world's prompts for RM and PPO)")
-    steps: int = flag(50, "iterations: each rolls out, then learns from it", quick=3, least=1)
+    steps: int = flag(40, "iterations: each rolls out, then learns from it", quick=3, least=1)
     episodes: int = flag(128, "prompts answered an iteration", quick=32, least=2)
     ppo_epochs: int = flag(2, "passes over a roll-out", least=1)
     minibatch: int = flag(64, "episodes an update", quick=16, least=1)
     learning_rate: float = flag(2e-4, "of the policy", least=0.0)
     critic_learning_rate: float = flag(6e-4, "of the critic", least=0.0)
-    beta: float = flag(0.1, "price of a nat of KL from the SFT reference", least=0.0)
+    beta: float = flag(0.2, "price of a nat of KL from the SFT reference", least=0.0)
     gamma: float = flag(1.0, "discount: none, an answer is short", least=0.0)
     lam: float = flag(0.95, "of GAE: 1 trusts returns only, 0 the critic only", least=0.0)
     clip: float = flag(0.2, "the ratio may leave 1 by this much before its gradient stops", least=0.0)

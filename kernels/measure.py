@@ -104,7 +104,7 @@ def attention_times():
 def softmax_times():
     device, dtype, backends = here()
     cases = []
-    for rows, V in ((2048, 2048), (2048, 8192)) if device == "cpu" else ((8192, 1024), (8192, 32768)):
+    for rows, V in ((2048, 4096), (2048, 8192)) if device == "cpu" else ((8192, 1024), (8192, 32768)):
         x = torch.randn(rows, V, device=device).to(dtype).requires_grad_()
         targets, tensor = torch.randint(0, V, (rows,), device=device), x.numel() * x.element_size()
         plain = lambda x: (e := (x - x.max(-1, keepdim=True).values).exp()) / e.sum(-1, keepdim=True)
@@ -218,7 +218,7 @@ def main():
     if what == "compiled":
         from kernels.attention import specs as attention_specs
         from kernels.softmax import specs as softmax_specs
-        found = attention_specs(head_sizes=(32, 64, 128), dtypes=("fp16",)) + softmax_specs(widths=(2048,), dtypes=("fp16",))
+        found = attention_specs(head_sizes=(32, 64, 128), dtypes=("fp16",)) + softmax_specs(widths=(4096,), dtypes=("fp16",))
         compiled_table([spec for spec in found if "decode" not in spec["name"]])
     elif what == "memory":
         print(f"{'T':>6} {'numpy MB':>9} {'torch MB':>9}")

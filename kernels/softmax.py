@@ -118,7 +118,7 @@ def warps_for(block):
     return 4 if block <= 2048 else 8 if block <= 8192 else 32
 
 
-def specs(widths=(2048, 4096), dtypes=("fp16", "bf16", "fp32")):
+def specs(widths=(4096, 8192), dtypes=("fp16", "bf16", "fp32")):
     """Every kernel at the model's vocabulary sizes, to be compiled ahead of time: a list of dicts for kernels/measure.py."""
     load_triton(globals())
     found = []

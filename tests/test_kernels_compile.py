@@ -150,11 +150,11 @@ def model_error(kernels):
 
 
 def compile_all(arch):
-    """As the model launches them: D = 32, V = 2048, bfloat16 to train and float32 to sample. And the larger heads of attention."""
+    """As the model launches them: D = 32, V = 4096, bfloat16 to train and float32 to sample. And the larger heads of attention."""
     from kernels import measure
     from kernels.attention import specs as attention_specs
     from kernels.softmax import specs as softmax_specs
-    specs = attention_specs((32,), ("bf16", "fp32")) + softmax_specs((2048,), ("bf16", "fp32"))
+    specs = attention_specs((32,), ("bf16", "fp32")) + softmax_specs((4096,), ("bf16", "fp32"))
     specs = [spec for spec in specs + attention_specs((64, 128), ("fp16",)) if "decode" not in spec["name"] or "fp32" in spec["name"]]
     return [{"name": spec["name"], "arch": arch, **measure.machine_code(measure.compile_spec(spec, arch))} for spec in specs if arch in spec.get("arch", (80, 90))]
 
