@@ -25,7 +25,7 @@ from run import UserError, flag
 @dataclass
 class Config(run.CommonConfig):
     data: tuple = flag((), "demonstrations: .jsonl files with {\"prompt\": ..., \"response\": ...} a line (without it: the tiny world's)")
-    steps: int = flag(150, "optimizer steps", quick=30, least=1)
+    steps: int = flag(200, "optimizer steps", quick=30, least=1)
     batch_size: int = flag(32, "dialogues a step", least=1)
     learning_rate: float = flag(1e-3, "peak; falls to a tenth along a cosine", least=0.0)
     warmup: int = flag(20, "steps of linear warm-up", quick=5, least=0)

@@ -157,7 +157,7 @@ def nature_note(rng):
     return " ".join(said)
 
 
-MIXTURE = {country_paragraph: 30, question_paper: 13, howto_page: 12, law_report: 9, health_column: 17, advice_column: 10, finding_out: 4,
+MIXTURE = {country_paragraph: 30, question_paper: 12, howto_page: 11, law_report: 8, health_column: 17, advice_column: 13, finding_out: 4,
            forum_thread: 3, faq: 1, nature_note: 1}             # shares of the documents, in percent
 
 
