@@ -23,7 +23,7 @@ from run import UserError, flag
 @dataclass
 class Config(run.CommonConfig):
     data: tuple = flag((), "prompts: text files, one a line (without it: the tiny world's prompts for RM and PPO)")
-    steps: int = flag(40, "iterations: each rolls out, then learns from it", quick=3, least=1)
+    steps: int = flag(50, "iterations: each rolls out, then learns from it", quick=3, least=1)
     episodes: int = flag(128, "prompts answered an iteration", quick=32, least=2)
     ppo_epochs: int = flag(2, "passes over a roll-out", least=1)
     minibatch: int = flag(64, "episodes an update", quick=16, least=1)
@@ -259,6 +259,7 @@ def sampled_kl(policy, reference, tokenizer, quick=False, chat=True):
     end, generator = tokenizer.special_tokens[END], torch.Generator(policy.token_embedding.weight.device).manual_seed(2)
     asked = [p.text for p in data.report_prompts(quick)]
     rows = [encode_chat(tokenizer, [(q, None)]) if chat else [end, *tokenizer.encode_ordinary(q)] for q in asked]
+    rows = [row[-(policy.config.block_size - 32):] for row in rows]
     tokens, mask, log_probs = policy.generate(rows, 32, stop=end, generator=generator)
     return ((log_probs - token_log_probs(reference, tokens)) * mask).sum(1).mean().item()
 
