@@ -243,7 +243,7 @@ def train(policy, critic, reference, judge, tokenizer, config):
 def measure(judge, tokenizer, answer, kl, quick=False):
     """One column of the report card: the rubric's figures and the judge's mean score on the answers.
 
-    answer: list of questions -> [(answer, ended)], greedy. kl: nats an answer, sampled, against the SFT reference.
+    answer: list of questions -> [(answer, ended)]. kl: nats an answer, sampled, against the SFT reference.
     """
     asked = [p.text for p in data.report_prompts(quick)]
     everything = list(dict.fromkeys([*asked, *data.RECIPE]))             # answered in one go
@@ -259,7 +259,7 @@ def sampled_kl(policy, reference, tokenizer, quick=False, chat=True):
     end, generator = tokenizer.special_tokens[END], torch.Generator(policy.token_embedding.weight.device).manual_seed(2)
     asked = [p.text for p in data.report_prompts(quick)]
     rows = [encode_chat(tokenizer, [(q, None)]) if chat else [end, *tokenizer.encode_ordinary(q)] for q in asked]
-    rows = [row[-(policy.config.block_size - 32):] for row in rows]
+    rows = [row[-(policy.config.block_size - 32):] for row in rows]      # question and answer fit into the context
     tokens, mask, log_probs = policy.generate(rows, 32, stop=end, generator=generator)
     return ((log_probs - token_log_probs(reference, tokens)) * mask).sum(1).mean().item()
 

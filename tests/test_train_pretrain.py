@@ -105,6 +105,12 @@ def test_a_document_is_held_out_for_what_it_says_not_for_where_it_stands(tmp_pat
 
 # ---- the pieces of training
 
+def test_a_preset_fills_in_what_was_not_set_by_hand():
+    preset, own = Config(preset="gpu"), Config(preset="gpu", learning_rate=1e-3, warmup=0, n_layer=2)
+    assert (preset.learning_rate, preset.warmup, preset.n_layer, preset.vocab_size) == (6e-4, 700, 12, 50304)
+    assert (own.learning_rate, own.warmup, own.n_layer, own.vocab_size) == (1e-3, 0, 2, 50304)
+
+
 def test_the_learning_rate_warms_up_and_falls_to_a_tenth_or_to_zero():
     for schedule, middle, end in (("cosine", 0.55, 0.1), ("linear", 0.5, 0)):
         config = Config(schedule=schedule, warmup=10)
