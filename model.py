@@ -323,6 +323,11 @@ def encode_chat(tokenizer, turns):
     return ids
 
 
+def encode_prompt(tokenizer, question, chat=True):
+    """ids of a question that waits for its answer: in the chat template, or, for a base model, bare at the start of a document."""
+    return encode_chat(tokenizer, [(question, None)]) if chat else [tokenizer.special_tokens[END], *tokenizer.encode_ordinary(question)]
+
+
 def ask(model, tokenizer, questions, max_new_tokens=32, temperature=0.0, generator=None, chat=True, batch_size=512):
     """Each question on its own -> [(answer, ended)]; ended: the model itself closed the answer with <|endoftext|>.
 
@@ -330,7 +335,7 @@ def ask(model, tokenizer, questions, max_new_tokens=32, temperature=0.0, generat
     """
     end, answers = tokenizer.special_tokens[END], []
     for start in range(0, len(questions), batch_size):
-        rows = [encode_chat(tokenizer, [(q, None)]) if chat else [end, *tokenizer.encode_ordinary(q)] for q in questions[start:start + batch_size]]
+        rows = [encode_prompt(tokenizer, q, chat) for q in questions[start:start + batch_size]]
         tokens, mask, _ = model.generate(rows, max_new_tokens, temperature, stop=end, generator=generator)
         for row, chosen in zip(tokens[:, 1:], mask.bool()):
             ids = row[chosen].tolist()
@@ -404,7 +409,7 @@ class Talker:
     def prompt_ids(self, prompt):
         """The dialogue so far and the new prompt; the oldest turns go where the context is full."""
         if not self.chat:
-            return [self.tokenizer.special_tokens[END], *self.tokenizer.encode_ordinary(prompt)]   # a document begins
+            return encode_prompt(self.tokenizer, prompt, chat=False)
         room = self.model.config.block_size - self.options.max_new_tokens
         while self.turns and len(encode_chat(self.tokenizer, [*self.turns, (prompt, None)])) > room:
             self.turns.pop(0)

@@ -16,7 +16,7 @@ import torch
 
 import data
 import run
-from model import END, ask, by_length, encode_chat, load_checkpoint, make_optimizer, masked_mean, save_checkpoint, score_answers, take_step, token_log_probs
+from model import END, ask, by_length, encode_prompt, load_checkpoint, make_optimizer, masked_mean, save_checkpoint, score_answers, take_step, token_log_probs
 from run import UserError, flag
 
 
@@ -84,7 +84,7 @@ def last_chosen(mask):
 def sample_rollout(policy, critic, reference, judge, prompts, tokenizer, config, generator):
     """Answer each question once at temperature 1 and note all that learning needs. prompts: list of str."""
     end = tokenizer.special_tokens[END]
-    rows = [encode_chat(tokenizer, [(p, None)])[-(policy.config.block_size - config.max_new_tokens):] for p in prompts]
+    rows = [encode_prompt(tokenizer, p)[-(policy.config.block_size - config.max_new_tokens):] for p in prompts]
     tokens, mask, log_probs = policy.generate(rows, config.max_new_tokens, stop=end, generator=generator)
     lengths = last_chosen(mask) + 2                                      # (B,): prompt and answer
     T = int(lengths.max())                                               # columns behind the longest answer hold nothing
@@ -258,8 +258,7 @@ def sampled_kl(policy, reference, tokenizer, quick=False, chat=True):
     """Nats an answer: what the policy's own samples at temperature 1, to the report card's questions, have in log-probability over the reference's."""
     end, generator = tokenizer.special_tokens[END], torch.Generator(policy.token_embedding.weight.device).manual_seed(2)
     asked = [p.text for p in data.report_prompts(quick)]
-    rows = [encode_chat(tokenizer, [(q, None)]) if chat else [end, *tokenizer.encode_ordinary(q)] for q in asked]
-    rows = [row[-(policy.config.block_size - 32):] for row in rows]      # question and answer fit into the context
+    rows = [encode_prompt(tokenizer, q, chat)[-(policy.config.block_size - 32):] for q in asked]       # question and answer fit into the context
     tokens, mask, log_probs = policy.generate(rows, 32, stop=end, generator=generator)
     return ((log_probs - token_log_probs(reference, tokens)) * mask).sum(1).mean().item()
 
