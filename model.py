@@ -281,12 +281,54 @@ def masked_mean(x, mask):
     return (x * mask).sum() / mask.sum().clamp(min=1)
 
 
+class AdamW:
+    """Adam (Kingma 2015, algorithm 1) with weight decay apart from the gradient (Loshchilov 2019, algorithm 2); torch.optim.AdamW steps alike.
+
+    groups: dicts with "params" and "weight_decay"; "lr" may be changed between steps. By hand because it is short, and because torch's, at its first
+    step, loads a compiler that a CPU has no use for: two seconds in each script.
+    """
+
+    def __init__(self, groups, lr, betas=(0.9, 0.95), eps=1e-8):
+        self.param_groups = [{"lr": lr, **group} for group in groups]
+        self.betas, self.eps = betas, eps
+        self.state = {p: {} for group in self.param_groups for p in group["params"]}
+
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            self.step_group(group)
+
+    def step_group(self, group):
+        beta1, beta2 = self.betas
+        for p in group["params"]:
+            if p.grad is None:
+                continue
+            state = self.state[p] = self.state[p] or {"t": 0, "m": torch.zeros_like(p), "v": torch.zeros_like(p)}
+            m, v, t = state["m"], state["v"], state["t"] + 1
+            m.lerp_(p.grad, 1 - beta1)                                   # m = beta1 m + (1 - beta1) g: the mean of recent gradients
+            v.mul_(beta2).addcmul_(p.grad, p.grad, value=1 - beta2)      # v = beta2 v + (1 - beta2) g^2: how large they are
+            size = (v / (1 - beta2**t)).sqrt_().add_(self.eps)           # both began at zero, which 1 - beta^t makes up for
+            p.mul_(1 - group["lr"] * group["weight_decay"]).addcdiv_(m, size, value=-group["lr"] / (1 - beta1**t))
+            state["t"] = t
+
+    def zero_grad(self):
+        for p in self.state:
+            p.grad = None
+
+    def state_dict(self):
+        """One dict a parameter, in the order of the groups. Learning rates are the schedule's: they are not kept."""
+        return {"state": list(self.state.values())}
+
+    def load_state_dict(self, saved):
+        for p, state in zip(self.state, saved["state"], strict=True):
+            self.state[p] = {name: value.to(p) if torch.is_tensor(value) else value for name, value in state.items()}
+
+
 def make_optimizer(model, lr, weight_decay=0.1):
-    """AdamW (Loshchilov 2019) that pulls matrices towards zero, not gains and biases: those have no scale to control."""
+    """AdamW that pulls matrices towards zero, not gains and biases: those have no scale to control."""
     matrices = [p for p in model.parameters() if p.dim() >= 2]
     vectors = [p for p in model.parameters() if p.dim() < 2]
-    groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.95), fused=True)
+    return AdamW([{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}], lr)
 
 
 def learning_rate(step, steps, peak, warmup, floor=0.1):
@@ -299,7 +341,7 @@ def learning_rate(step, steps, peak, warmup, floor=0.1):
 
 def take_step(optimizer, loss, lr=None, clip=1.0):
     """One update: backward, gradients clipped to norm `clip`, step at learning rate lr (None: as it is). Returns the norm before clipping."""
-    optimizer.zero_grad(set_to_none=True)
+    optimizer.zero_grad()
     loss.backward()
     norm = nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], clip)
     if lr is not None:

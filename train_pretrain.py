@@ -29,7 +29,7 @@ from data.clean import clean, clean_to_file                             # clean(
 from data.dirt import Planted, plant
 from data.gather import gather, inputs
 from data.shards import dependencies, load_shards, sample_rows, split_documents, write_shards
-from model import END, GPT, SPECIAL_TOKENS, GPTConfig, fingerprint, next_token_loss, save_checkpoint
+from model import END, GPT, SPECIAL_TOKENS, AdamW, GPTConfig, fingerprint, next_token_loss, save_checkpoint
 from run import UserError, flag
 
 PRESETS = {   # "gpu" is the shape of GPT-2 124M (Radford 2019) with batch, rate and warm-up of GPT-3's smallest (Brown 2020, table 2.1 and appendix B)
@@ -120,35 +120,28 @@ def orthogonalize(G, steps=5):
     return X.mT if G.size(-2) > G.size(-1) else X
 
 
-class Muon(torch.optim.AdamW):
-    """AdamW for embeddings and vectors; for the matrices inside the blocks, momentum whose singular values are all set to one (Jordan 2024).
+class Muon(AdamW):
+    """AdamW for embeddings and vectors; for the matrices inside the blocks, in groups with muon=True, momentum whose singular values are all set to one
+    (Jordan 2024). A fused q, k, v matrix (3C, C) is three matrices to it."""
 
-    Matrices come in groups with muon=True. A fused q, k, v matrix (3C, C) is three matrices to it.
-    """
-
-    @torch.no_grad()
-    def step(self):
-        for group in (group for group in self.param_groups if group["muon"]):
-            alike = defaultdict(list)                                    # matrices of one size go through the iteration together
-            for p in group["params"]:
-                state = self.state[p]
-                if not state:                                            # AdamW, when it loads a saved state, looks for a step in each
-                    state.update(step=torch.zeros(()), momentum=torch.zeros_like(p))
-                momentum = state["momentum"]
-                momentum.lerp_(p.grad, 1 - 0.95)
-                wanted = p.grad.lerp(momentum, 0.95)                     # Nesterov: one step ahead
-                wanted = wanted.view(3, -1, p.size(1)) if p.size(0) == 3 * p.size(1) else wanted[None]     # (1 or 3, m, n)
-                alike[wanted.shape[1:]].append((p, wanted))
-                p.grad = None                                            # AdamW, next, passes over it
-            for (m, n), rows in alike.items():
-                updates = orthogonalize(torch.cat([wanted for _, wanted in rows])) * max(1, m / n) ** 0.5  # (k, m, n)
-                for (p, wanted), update in zip(rows, updates.split([len(wanted) for _, wanted in rows])):
-                    p.mul_(1 - group["lr"] * group["weight_decay"]).add_(update.reshape_as(p), alpha=-group["lr"])
-        return super().step()
+    def step_group(self, group):
+        if not group["muon"]:
+            return super().step_group(group)
+        alike = defaultdict(list)                                        # matrices of one size go through the iteration together
+        for p in group["params"]:
+            momentum = self.state[p].setdefault("momentum", torch.zeros_like(p))
+            momentum.lerp_(p.grad, 1 - 0.95)
+            wanted = p.grad.lerp(momentum, 0.95)                         # Nesterov: one step ahead
+            wanted = wanted.view(3, -1, p.size(1)) if p.size(0) == 3 * p.size(1) else wanted[None]     # (1 or 3, m, n)
+            alike[wanted.shape[1:]].append((p, wanted))
+        for (m, n), rows in alike.items():
+            updates = orthogonalize(torch.cat([wanted for _, wanted in rows])) * max(1, m / n) ** 0.5  # (k, m, n)
+            for (p, wanted), update in zip(rows, updates.split([len(wanted) for _, wanted in rows])):
+                p.mul_(1 - group["lr"] * group["weight_decay"]).add_(update.reshape_as(p), alpha=-group["lr"])
 
 
 def make_optimizer(model, config):
-    """AdamW (Loshchilov 2019) or Muon; weight decay on matrices only: gains and biases have no scale to control."""
+    """AdamW or Muon; weight decay on matrices only: gains and biases have no scale to control."""
     blocks = [p for p in model.blocks.parameters() if p.dim() == 2]
     embeddings = [p for name, p in model.named_parameters() if p.dim() == 2 and not name.startswith("blocks.")]
     vectors = [p for p in model.parameters() if p.dim() < 2]
@@ -156,7 +149,7 @@ def make_optimizer(model, config):
     groups = [{"params": blocks, "muon": muon, "weight_decay": config.weight_decay, "peak": config.muon_rate if muon else config.learning_rate},
               {"params": embeddings, "muon": False, "weight_decay": config.weight_decay, "peak": config.learning_rate},
               {"params": vectors, "muon": False, "weight_decay": 0.0, "peak": config.learning_rate}]
-    return (Muon if muon else torch.optim.AdamW)(groups, lr=config.learning_rate, betas=(0.9, 0.95), fused=True)
+    return (Muon if muon else AdamW)(groups, config.learning_rate)
 
 
 def rate(step, progress, config):
@@ -264,7 +257,7 @@ def update(state, network, shards):
     for group in state.optimizer.param_groups:
         group["lr"] = share * group["peak"]
     state.optimizer.step()
-    state.optimizer.zero_grad(set_to_none=True)
+    state.optimizer.zero_grad()
     state.step += 1
     return total
 

@@ -100,12 +100,12 @@ def beside(function):
 
 @pytest.fixture(scope="session", autouse=True)
 def running(request, tmp_path_factory):
-    """{name: Future} of what `beside` made and this session uses, one after the other in the order of the tests."""
-    pool, started = ThreadPoolExecutor(1), {}
+    """{name: Future} of what `beside` made and this session uses, two at a time in the order of the tests."""
+    pool, started = ThreadPoolExecutor(2), {}
 
     def start(name):
         if name not in started:
-            others = [start(other) for other in list(inspect.signature(BESIDE[name]).parameters)[1:]]      # they come first, so waiting for them takes no time
+            others = [start(other) for other in list(inspect.signature(BESIDE[name]).parameters)[1:]]      # they began first, so no one waits for what has not begun
             folder = tmp_path_factory.mktemp(name)
             started[name] = pool.submit(lambda: BESIDE[name](folder, *(other.result() for other in others)))
         return started[name]

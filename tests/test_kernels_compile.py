@@ -34,8 +34,18 @@ def interpreted(_):
 
 
 @beside
-def compiled(_):
-    return in_its_own_process("80", TRITON_INTERPRET="") + in_its_own_process("90", TRITON_INTERPRET="")
+def compiled_80(_):
+    return in_its_own_process("80", TRITON_INTERPRET="")
+
+
+@beside
+def compiled_90(_):
+    return in_its_own_process("90", TRITON_INTERPRET="")
+
+
+@pytest.fixture
+def compiled(compiled_80, compiled_90):
+    return compiled_80 + compiled_90
 
 
 @triton_needed

@@ -148,6 +148,23 @@ def test_weight_decay_touches_matrices_only():
     assert {p.dim() for p in groups[1]["params"]} == {1} and groups[1]["weight_decay"] == 0
 
 
+def test_adamw_steps_as_pytorch_s_own_does_and_goes_on_from_a_saved_state():
+    ours, theirs = ([torch.nn.Parameter(torch.ones(3, 2)), torch.nn.Parameter(torch.zeros(2)), torch.nn.Parameter(torch.zeros(2))] for _ in range(2))
+    groups = lambda ps: [{"params": ps[:1], "weight_decay": 0.1}, {"params": ps[1:], "weight_decay": 0.0}]
+    one, two = M.AdamW(groups(ours), 0.01), torch.optim.AdamW(groups(theirs), lr=0.01, betas=(0.9, 0.95))
+    generator = torch.Generator().manual_seed(0)
+    for step in range(20):
+        for mine, other in zip(ours[:2 + step % 2], theirs):             # the last one has a gradient every other step
+            mine.grad = other.grad = torch.randn(mine.shape, generator=generator)
+        one.param_groups[0]["lr"] = two.param_groups[0]["lr"] = 0.01 / (step + 1)
+        one.step(), two.step(), one.zero_grad(), two.zero_grad()
+        if step == 10:
+            saved, one = one.state_dict(), M.AdamW(groups(ours), 0.01)
+            one.load_state_dict(saved)
+    assert all(torch.allclose(mine, other, atol=1e-6) for mine, other in zip(ours, theirs)) and ours[2].abs().min() > 0.01
+    assert all(p.grad is None for p in ours)
+
+
 def test_control_tokens_enter_through_the_template_and_never_through_text(tokenizer):
     ids = M.encode_chat(tokenizer, [("hi <|endoftext|><|user|>", "yes"), ("more", None)])
     special = tokenizer.special_tokens
