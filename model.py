@@ -111,7 +111,11 @@ class GPT(nn.Module):
 
     def forward(self, tokens, cache=None):
         """(B, T) int64 -> logits (B, T, V); column t speaks of token t+1. Raises ValueError where T exceeds block_size."""
-        return F.linear(self.hidden(tokens, cache), self.token_embedding.weight)   # tied weights: (B, T, V)
+        return self.logits(self.hidden(tokens, cache))
+
+    def logits(self, x):
+        """(..., C), what hidden returns or any part of it -> (..., V). Half the work of a small model is here."""
+        return F.linear(x, self.token_embedding.weight)                  # tied weights
 
     # ------------------------------------------------------------------------------------------------------- sampling
     @torch.no_grad()
@@ -132,7 +136,7 @@ class GPT(nn.Module):
             if slides:
                 logits = self.last_logits(text[rows], lengths[rows])     # the window slides, so cached positions are void
             elif step == 0:
-                logits = self(text[:, :P], cache)[rows, lengths - 1]     # (B, V): what follows the last token of each prompt
+                logits = self.logits(self.hidden(text[:, :P], cache)[rows, lengths - 1])   # (B, V): what follows the last token of each prompt
                 cache.lengths = lengths.clone()                          # the padding behind shorter prompts is overwritten
             else:
                 logits = self(text[rows, lengths[rows] - 1][:, None], cache)[:, 0]   # (rows, V)
@@ -154,7 +158,7 @@ class GPT(nn.Module):
         width = min(int(lengths.max()), self.config.block_size)
         first = (lengths - width).clamp(min=0)                           # (B,)
         window = text.gather(1, first[:, None] + torch.arange(width, device=text.device))   # (B, width)
-        return self(window)[torch.arange(len(text), device=text.device), lengths - first - 1]
+        return self.logits(self.hidden(window)[torch.arange(len(text), device=text.device), lengths - first - 1])
 
     def generate(self, tokens, max_new_tokens, temperature=1.0, top_k=None, top_p=None, stop=None, generator=None):
         """Sample up to N = max_new_tokens more tokens for each row.
@@ -252,27 +256,32 @@ class ScalarGPT(nn.Module):
 
 
 # -------------------------------------------------------------------------------------------- losses, optimizer, schedule
-def token_log_probs(model, tokens):
-    """(B, T) -> (B, T-1) nats: column t is log pi(tokens[t+1] given tokens[:t+1])."""
-    return kernels.log_prob(model(tokens[:, :-1]), tokens[:, 1:])
+def token_log_probs(model, tokens, mask=None):
+    """(B, T) -> (B, T-1) nats: column t is log pi(tokens[t+1] given tokens[:t+1]). mask (B, T-1) 0/1: elsewhere anything may stand, so no logits are made there."""
+    if mask is None or not mask.any():
+        return kernels.log_prob(model(tokens[:, :-1]), tokens[:, 1:])
+    wanted = mask.bool()
+    log_probs = kernels.log_prob(model.logits(model.hidden(tokens[:, :-1])[wanted]), tokens[:, 1:][wanted])   # (N,), N ones in the mask
+    return log_probs.new_zeros(mask.shape).masked_scatter(wanted, log_probs)
 
 
-def by_length(function, tokens, lengths, parts=4):
-    """function (b, t) -> (b, t) or (b, t-1), applied to rows of like length together, cut to the longest of them: little padding is computed.
+def by_length(function, tokens, lengths, *more, parts=4):
+    """function(tokens, *more) -> (b, t) or (b, t-1), applied to rows of like length together, cut to the longest of them: little padding is computed.
 
-    tokens (B, T) int64, right-padded; lengths (B,). Returns what function(tokens) would, (B, T) or (B, T-1), up to each row's end; behind it anything.
+    tokens (B, T) int64, right-padded; lengths (B,); more: (B, T) or (B, T-1) each. Returns what the function would, (B, T) or (B, T-1), up to each
+    row's end; behind it anything.
     """
     order, T = lengths.argsort(stable=True), tokens.shape[1]
     done = []
     for rows in order.tensor_split(min(parts, len(order))):
         t = int(lengths[rows].max())
-        done.append(F.pad(function(tokens[rows, :t]), (0, T - t)))
+        done.append(F.pad(function(tokens[rows, :t], *(x[rows, :t + x.shape[1] - T] for x in more)), (0, T - t)))
     return torch.cat(done)[order.argsort()]
 
 
 def next_token_loss(model, tokens, mask=None):
     """Mean -log p of the next token, nats. tokens (B, T+1); mask (B, T) 0/1: which targets count, all without it."""
-    log_probs = token_log_probs(model, tokens)                           # (B, T)
+    log_probs = token_log_probs(model, tokens, mask)                     # (B, T)
     return -log_probs.mean() if mask is None else -masked_mean(log_probs, mask)
 
 
@@ -396,7 +405,7 @@ def score_answers(model, tokenizer, pairs, batch_size=512):
     tokens, lengths = pad_rows([row[-T:] for row in rows], model.config.vocab_size, device)    # (N, T), (N,)
     behind = lengths[:, None] - torch.arange(tokens.shape[1], device=device)                   # (N, T): tokens from here to the row's end
     mask = (behind > 0) & (behind <= torch.tensor(answers, device=device)[:, None])            # (N, T)
-    values = by_length(model, tokens, lengths, -(-len(rows) // batch_size))                    # (N, T)
+    values = by_length(model, tokens, lengths, parts=-(-len(rows) // batch_size))                    # (N, T)
     return (values * mask).sum(1) / mask.sum(1)
 
 

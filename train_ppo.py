@@ -91,7 +91,7 @@ def sample_rollout(policy, critic, reference, judge, prompts, tokenizer, config,
     tokens, mask, log_probs = tokens[:, :T], mask[:, :T - 1], log_probs[:, :T - 1]
     ended = tokens.gather(1, lengths[:, None] - 1)[:, 0] == end                                           # (B,)
     scores = judge.score(tokens, mask) - config.no_end_penalty * ~ended                                   # (B,)
-    ref_log_probs = by_length(partial(token_log_probs, reference), tokens, lengths) * mask
+    ref_log_probs = by_length(partial(token_log_probs, reference), tokens, lengths, mask) * mask
     values = by_length(critic, tokens, lengths)[:, :-1] * mask
     return Rollout(tokens, mask, log_probs, ref_log_probs, values, scores, ended)
 
@@ -222,7 +222,7 @@ def train(policy, critic, reference, judge, tokenizer, config):
         rollout.advantages = whiten(rollout.advantages, rollout.mask)
         for batch in minibatches(rollout, config, shuffle):
             lengths = last_chosen(batch.mask) + 2                        # (B,)
-            log_probs = by_length(partial(token_log_probs, policy), batch.tokens, lengths)                # (B, T-1)
+            log_probs = by_length(partial(token_log_probs, policy), batch.tokens, lengths, batch.mask)    # (B, T-1)
             values = by_length(critic, batch.tokens, lengths)[:, :-1]                                     # (B, T-1)
             policy_loss, value_loss, metrics = ppo_loss(log_probs, values, batch, config.clip)
             take_step(optimizers[0], policy_loss)
@@ -260,7 +260,7 @@ def sampled_kl(policy, reference, tokenizer, quick=False, chat=True):
     asked = [p.text for p in data.report_prompts(quick)]
     rows = [encode_prompt(tokenizer, q, chat)[-(policy.config.block_size - 32):] for q in asked]       # question and answer fit into the context
     tokens, mask, log_probs = policy.generate(rows, 32, stop=end, generator=generator)
-    return ((log_probs - token_log_probs(reference, tokens)) * mask).sum(1).mean().item()
+    return ((log_probs - token_log_probs(reference, tokens, mask)) * mask).sum(1).mean().item()
 
 
 @torch.no_grad()

@@ -82,8 +82,10 @@ def test_rows_go_on_as_if_alone_when_others_have_ended_within_the_context_and_pa
 def test_rows_of_like_length_together_give_what_all_rows_together_give(gpt):
     tokens, lengths = draw(7, 12), torch.tensor([3, 12, 5, 5, 9, 2, 7])
     behind = torch.arange(11)[None] < lengths[:, None] - 1
+    answer, log_probs = behind & (torch.arange(11)[None] > 0), M.token_log_probs(gpt, tokens)
     for parts in (1, 3, 9):
-        torch.testing.assert_close(M.by_length(lambda t: M.token_log_probs(gpt, t), tokens, lengths, parts) * behind, M.token_log_probs(gpt, tokens) * behind)
+        torch.testing.assert_close(M.by_length(lambda t: M.token_log_probs(gpt, t), tokens, lengths, parts=parts) * behind, log_probs * behind)
+        torch.testing.assert_close(M.by_length(lambda t, mask: M.token_log_probs(gpt, t, mask), tokens, lengths, answer, parts=parts) * answer, log_probs * answer)
 
 
 def test_generation_goes_on_past_the_context_with_the_last_tokens(gpt):
@@ -133,7 +135,12 @@ def test_the_loss_counts_masked_targets_only(gpt):
     mask = torch.zeros(2, 5)
     mask[0, 2] = mask[1, 4] = 1
     picked = M.token_log_probs(gpt, tokens)
-    assert M.next_token_loss(gpt, tokens, mask).item() == pytest.approx(-(picked[0, 2] + picked[1, 4]).item() / 2, rel=1e-5)
+    wanted = -(picked[0, 2] + picked[1, 4]) / 2
+    loss = M.next_token_loss(gpt, tokens, mask)
+    assert loss.item() == pytest.approx(wanted.item(), rel=1e-5)
+    for ours, whole in zip(*(torch.autograd.grad(value, list(gpt.parameters()), retain_graph=True) for value in (loss, wanted))):
+        torch.testing.assert_close(ours, whole, atol=1e-6, rtol=1e-4)
+    assert M.next_token_loss(gpt, tokens, 0 * mask).item() == 0
 
 
 def test_the_learning_rate_rises_to_its_peak_and_falls_to_a_tenth():
