@@ -114,7 +114,7 @@ class GPT(nn.Module):
         return self.logits(self.hidden(tokens, cache))
 
     def logits(self, x):
-        """(..., C), what hidden returns or any part of it -> (..., V). Half the work of a small model is here."""
+        """(..., C), what hidden returns or any part of it -> (..., V). Two fifths of a small model's multiplications are here."""
         return F.linear(x, self.token_embedding.weight)                  # tied weights
 
     # ------------------------------------------------------------------------------------------------------- sampling
@@ -257,8 +257,11 @@ class ScalarGPT(nn.Module):
 
 # -------------------------------------------------------------------------------------------- losses, optimizer, schedule
 def token_log_probs(model, tokens, mask=None):
-    """(B, T) -> (B, T-1) nats: column t is log pi(tokens[t+1] given tokens[:t+1]). mask (B, T-1) 0/1: elsewhere anything may stand, so no logits are made there."""
-    if mask is None or not mask.any():
+    """(B, T) -> (B, T-1) nats: column t is log pi(tokens[t+1] given tokens[:t+1]).
+
+    mask (B, T-1) 0/1: where it is 0 anything may stand in the result, and no logits are made; model is then a GPT itself, not one wrapped for several processes.
+    """
+    if mask is None or not mask.any():                                   # without a one there is nothing to save: log_prob takes no empty tensor
         return kernels.log_prob(model(tokens[:, :-1]), tokens[:, 1:])
     wanted = mask.bool()
     log_probs = kernels.log_prob(model.logits(model.hidden(tokens[:, :-1])[wanted]), tokens[:, 1:][wanted])   # (N,), N ones in the mask
@@ -275,7 +278,7 @@ def by_length(function, tokens, lengths, *more, parts=4):
     done = []
     for rows in order.tensor_split(min(parts, len(order))):
         t = int(lengths[rows].max())
-        done.append(F.pad(function(tokens[rows, :t], *(x[rows, :t + x.shape[1] - T] for x in more)), (0, T - t)))
+        done.append(F.pad(function(tokens[rows, :t], *(x[rows, :t + x.shape[1] - T] for x in more)), (0, T - t)))   # t or t-1 columns, as x has T or T-1
     return torch.cat(done)[order.argsort()]
 
 
@@ -293,8 +296,8 @@ def masked_mean(x, mask):
 class AdamW:
     """Adam (Kingma 2015, algorithm 1) with weight decay apart from the gradient (Loshchilov 2019, algorithm 2); torch.optim.AdamW steps alike.
 
-    groups: dicts with "params" and "weight_decay"; "lr" may be changed between steps. By hand because it is short, and because torch's, at its first
-    step, loads a compiler that a CPU has no use for: two seconds in each script.
+    groups: dicts with "params" and "weight_decay"; "lr" may be changed between steps. By hand because it is short, and because torch's loads, when it is
+    made, a compiler that a CPU has no use for: two seconds in each script.
     """
 
     def __init__(self, groups, lr, betas=(0.9, 0.95), eps=1e-8):
@@ -312,13 +315,15 @@ class AdamW:
         for p in group["params"]:
             if p.grad is None:
                 continue
-            state = self.state[p] = self.state[p] or {"t": 0, "m": torch.zeros_like(p), "v": torch.zeros_like(p)}
-            m, v, t = state["m"], state["v"], state["t"] + 1
+            state = self.state[p]
+            if not state:
+                state.update(t=0, m=torch.zeros_like(p), v=torch.zeros_like(p))
+            state["t"] += 1
+            m, v, t = state["m"], state["v"], state["t"]
             m.lerp_(p.grad, 1 - beta1)                                   # m = beta1 m + (1 - beta1) g: the mean of recent gradients
             v.mul_(beta2).addcmul_(p.grad, p.grad, value=1 - beta2)      # v = beta2 v + (1 - beta2) g^2: how large they are
             size = (v / (1 - beta2**t)).sqrt_().add_(self.eps)           # both began at zero, which 1 - beta^t makes up for
             p.mul_(1 - group["lr"] * group["weight_decay"]).addcdiv_(m, size, value=-group["lr"] / (1 - beta1**t))
-            state["t"] = t
 
     def zero_grad(self):
         for p in self.state:
@@ -326,11 +331,11 @@ class AdamW:
 
     def state_dict(self):
         """One dict a parameter, in the order of the groups. Learning rates are the schedule's: they are not kept."""
-        return {"state": list(self.state.values())}
+        return {"moments": list(self.state.values())}
 
     def load_state_dict(self, saved):
-        for p, state in zip(self.state, saved["state"], strict=True):
-            self.state[p] = {name: value.to(p) if torch.is_tensor(value) else value for name, value in state.items()}
+        for p, state in zip(self.state, saved["moments"], strict=True):
+            self.state[p] = {name: value.to(p, copy=True) if torch.is_tensor(value) else value for name, value in state.items()}
 
 
 def make_optimizer(model, lr, weight_decay=0.1):
@@ -405,7 +410,7 @@ def score_answers(model, tokenizer, pairs, batch_size=512):
     tokens, lengths = pad_rows([row[-T:] for row in rows], model.config.vocab_size, device)    # (N, T), (N,)
     behind = lengths[:, None] - torch.arange(tokens.shape[1], device=device)                   # (N, T): tokens from here to the row's end
     mask = (behind > 0) & (behind <= torch.tensor(answers, device=device)[:, None])            # (N, T)
-    values = by_length(model, tokens, lengths, parts=-(-len(rows) // batch_size))                    # (N, T)
+    values = by_length(model, tokens, lengths, parts=-(-len(rows) // batch_size))              # (N, T)
     return (values * mask).sum(1) / mask.sum(1)
 
 

@@ -138,8 +138,8 @@ def read_json(path, made_by=None):
 
 
 def save_torch(path, content):
-    with atomic(path) as temporary:
-        torch.save(content, temporary)
+    with atomic(path) as temporary, open(temporary, "wb") as file:       # given a path, torch would write its name into the file
+        torch.save(content, file)
 
 
 def read_torch(path, made_by=None, device="cpu"):

@@ -129,7 +129,10 @@ class Muon(AdamW):
             return super().step_group(group)
         alike = defaultdict(list)                                        # matrices of one size go through the iteration together
         for p in group["params"]:
-            momentum = self.state[p].setdefault("momentum", torch.zeros_like(p))
+            state = self.state[p]
+            if not state:
+                state["momentum"] = torch.zeros_like(p)
+            momentum = state["momentum"]
             momentum.lerp_(p.grad, 1 - 0.95)
             wanted = p.grad.lerp(momentum, 0.95)                         # Nesterov: one step ahead
             wanted = wanted.view(3, -1, p.size(1)) if p.size(0) == 3 * p.size(1) else wanted[None]     # (1 or 3, m, n)
@@ -281,7 +284,7 @@ def train(state, shards, heldout, tokenizer):
     before = signal.signal(signal.SIGINT, lambda *_: stop.append(True))  # a step is never left half done
     total, now = (config.steps, lambda: state.step) if not config.minutes else (int(60 * config.minutes), lambda: int(time.time() - state.started))
     progress, losses, every = run.Progress(total, now(), "step" if not config.minutes else "second"), [], max(1, min(100, config.steps // 14))
-    while state.progress() < 1 and not stop:
+    while (state.progress() < 1 or not state.step) and not stop:         # --minutes that are over before the first step still get one
         started = time.time()
         losses.append(update(state, network, shards))
         state.training_seconds += time.time() - started

@@ -4,7 +4,7 @@ in    the tables of facts.py and acts.py
 out   prompts(split) -> [Prompt]; demonstrate(prompt, rng) -> an answer as an annotator might write it; RECIPE, the recipe's own questions
 
 Splits are by entity: a country, a remedy, an object, a topic belongs to SFT, to RM and PPO ("rlhf"), or is held out. A held-out entity is
-stated in the corpus and never asked about before the report card. A third of the verbs is held out as well.
+stated in the corpus and never asked about in any training, only to measure. A third of the verbs is held out as well.
 """
 import random
 from functools import lru_cache
