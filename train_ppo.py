@@ -23,7 +23,7 @@ from run import UserError, flag
 @dataclass
 class Config(run.CommonConfig):
     data: tuple = flag((), "prompts: text files, one a line (without it: the tiny world's prompts for RM and PPO)")
-    steps: int = flag(50, "iterations: each rolls out, then learns from it", quick=3, least=1)
+    steps: int = flag(60, "iterations: each rolls out, then learns from it", quick=3, least=1)
     episodes: int = flag(128, "prompts answered an iteration", quick=32, least=2)
     ppo_epochs: int = flag(2, "passes over a roll-out", least=1)
     minibatch: int = flag(64, "episodes an update", quick=16, least=1)

@@ -33,7 +33,7 @@ from model import END, GPT, SPECIAL_TOKENS, AdamW, GPTConfig, fingerprint, next_
 from run import UserError, flag
 
 PRESETS = {   # "gpu" is the shape of GPT-2 124M (Radford 2019) with batch, rate and warm-up of GPT-3's smallest (Brown 2020, table 2.1 and appendix B)
-    "laptop": dict(n_layer=4, n_head=4, n_embd=128, block_size=64, vocab_size=4096, batch_size=24, accumulate=1, steps=1100, learning_rate=4e-3, warmup=30),
+    "laptop": dict(n_layer=4, n_head=4, n_embd=128, block_size=64, vocab_size=4096, batch_size=24, accumulate=1, steps=1000, learning_rate=4e-3, warmup=30),
     "desktop": dict(n_layer=6, n_head=6, n_embd=384, block_size=256, vocab_size=8192, batch_size=64, accumulate=1, steps=5000, learning_rate=2e-3, warmup=100),
     "gpu": dict(n_layer=12, n_head=12, n_embd=768, block_size=1024, vocab_size=50304, batch_size=32, accumulate=16, steps=19000, learning_rate=6e-4, warmup=700),
 }

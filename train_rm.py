@@ -28,7 +28,7 @@ from run import UserError, flag
 class Config(run.CommonConfig):
     data: tuple = flag((), "rankings made elsewhere: .jsonl files (without it: answers are sampled and ranked here)")
     labeler: str = flag("scripted", "scripted (the rubric, with noise) or person: you rank the answers at the terminal", choices=("scripted", "person"))
-    prompts: int = flag(2400, "prompts to rank answers of", quick=96, least=8)
+    prompts: int = flag(3000, "prompts to rank answers of", quick=96, least=8)
     sampled: int = flag(3, "answers a prompt that the SFT model samples", least=1)
     foreign: int = flag(3, "answers a prompt that belong to other prompts: good elsewhere, wrong here", least=0)
     noise: float = flag(0.12, "share of answers that the scripted labeler misjudges", least=0.0)
