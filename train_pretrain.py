@@ -282,7 +282,7 @@ def train(state, shards, heldout, tokenizer):
     network = torch.compile(state.model) if team.device.type == "cuda" else state.model
     network = DistributedDataParallel(network) if team.size > 1 else network
     before = signal.signal(signal.SIGINT, lambda *_: stop.append(True))  # a step is never left half done
-    total, now = (config.steps, lambda: state.step) if not config.minutes else (int(60 * config.minutes), lambda: int(time.time() - state.started))
+    total, now = (config.steps, lambda: state.step) if not config.minutes else (max(1, int(60 * config.minutes)), lambda: int(time.time() - state.started))
     progress, losses, every = run.Progress(total, now(), "step" if not config.minutes else "second"), [], max(1, min(100, config.steps // 14))
     while (state.progress() < 1 or not state.step) and not stop:         # --minutes that are over before the first step still get one
         started = time.time()
