@@ -21,7 +21,6 @@ import time
 from collections import Counter
 from contextlib import ExitStack
 from functools import lru_cache, partial
-from itertools import islice
 
 import numpy as np
 import regex
@@ -36,13 +35,13 @@ END, USER, ASSISTANT = "<|endoftext|>", "<|user|>", "<|assistant|>"
 # digits and signs thrown together cuts a text into chunks. (\x1c-\x1f are signs to `regex` and spaces to `re`.)
 SPACE, VISIBLE = r"[^\S\x1c-\x1f]", r"[\S\x1c-\x1f]"
 CHUNKS = re.compile(rf" ?{VISIBLE}+|{SPACE}+(?!{VISIBLE})|{SPACE}+")
-IDLE_SPACE = re.compile(r" (?!\S)")
+IDLE_SPACE = re.compile(r" (?!\S)(?<=\s )")
 # GPT2_PATTERN as it is on ASCII text, from Python's own `re` in two thirds of the time.
 ASCII_PIECES = re.compile(r"'(?:s|t|re|ve|m|ll|d)| ?(?:[A-Za-z]+|[0-9]+|[^\sA-Za-z0-9]+)|\s+(?!\S)|\s+", re.ASCII)
 
 
 def to_chunks(text):
-    """str -> list of str. Where something visible follows each space, a cut before each is right, and `split` faster than any pattern."""
+    """str -> list of str. A cut before each space is right, and `split` faster than any pattern, unless one ends a longer run of spaces."""
     if "\0" in text or IDLE_SPACE.search(text):
         return CHUNKS.findall(text)
     return text.replace(" ", "\0 ").split("\0")
@@ -56,7 +55,11 @@ def splitters(pattern):
     except regex.error as error:
         raise ValueError(f"bad split pattern {pattern!r}: {error}") from None
     if pattern == GPT2_PATTERN:
-        return to_chunks, lambda chunk: (ASCII_PIECES.findall if chunk.isascii() else find_pieces)(chunk)
+        def to_pieces(chunk):
+            if chunk.isascii():
+                return [chunk] if chunk.removeprefix(" ").isalpha() else ASCII_PIECES.findall(chunk)
+            return find_pieces(chunk)
+        return to_chunks, to_pieces
 
     def find_all(text):
         pieces = find_pieces(text)
@@ -81,19 +84,19 @@ def to_bytes(text):
 
 # ------------------------------------------------------------------------------------------------------------- training
 def count_batch(texts, pattern, special_tokens):
-    """list of str -> Counter of pieces (bytes). Equal chunks are counted first and cut into pieces once."""
+    """list of str -> dict of pieces (bytes): count. Equal chunks are counted first and cut into pieces once."""
     to_chunks, to_pieces = splitters(pattern)
-    chunks, pieces = Counter(), Counter()
+    chunks, pieces = Counter(), {}
     for text in texts:
         for part in special_finder(special_tokens).split(text)[::2]:            # nothing merges across a special token
             chunks.update(to_chunks(part))
     for chunk, count in chunks.items():
         for piece in to_pieces(chunk):
-            pieces[to_bytes(piece)] += count
-    return pieces
+            pieces[piece] = pieces.get(piece, 0) + count
+    return {to_bytes(piece): count for piece, count in pieces.items()}
 
 
-def batched(texts, size=1 << 22):
+def batched(texts, size):
     """Lists of texts, `size` characters or little more in each."""
     batch, length = [], 0
     for text in texts:
@@ -107,20 +110,17 @@ def batched(texts, size=1 << 22):
 
 
 def count_pieces(texts, pattern, special_tokens, workers, report):
-    """Iterable of str -> Counter of pieces (bytes), the same with any number of workers. Holds a few batches of text at a time."""
-    count = partial(count_batch, pattern=pattern, special_tokens=frozenset(special_tokens))
-    batches, total = batched(texts), Counter()
-    ahead = list(islice(batches, 2))
+    """Iterable of str -> Counter of pieces (bytes), the same with any number of workers. Holds 16 million characters a worker."""
+    count, total = partial(count_batch, pattern=pattern, special_tokens=frozenset(special_tokens)), Counter()
     with ExitStack() as stack:
         run = map
-        if workers > 1 and len(ahead) > 1:                                      # else processes would not pay
-            ignore_interrupts = (signal.SIGINT, signal.SIG_IGN)                 # Ctrl-C is the parent's to report
-            run = stack.enter_context(multiprocessing.get_context("fork").Pool(workers, signal.signal, ignore_interrupts)).imap_unordered
-        while ahead:
-            for counts in run(count, ahead):
+        for batch in batched(texts, workers << 23):
+            if run is map and workers > 1 and len(batch) > 1 and sum(map(len, batch)) > 1 << 22:    # else processes would not pay
+                ignore_interrupts = (signal.SIGINT, signal.SIG_IGN)             # Ctrl-C is the parent's to report
+                run = stack.enter_context(multiprocessing.get_context("fork").Pool(workers, signal.signal, ignore_interrupts)).imap_unordered
+            for counts in run(count, [batch[k::workers] for k in range(workers)]):
                 total.update(counts)
             report(f"counting pieces: {len(total):,} different ones")
-            ahead = list(islice(batches, 2 * workers))                          # never all of them: imap reads as far as it can
     return total
 
 
@@ -151,41 +151,43 @@ class TokenRow:
         self.left, self.right = (np.arange(step, len(row) + step, dtype=self.index) for step in (-1, 1))
 
     def byte_pairs(self):
-        """Yields (a, b, places, count) for each pair, while all tokens are bytes."""
-        for a in range(0xFF):
-            i = np.flatnonzero(self.ids == a).astype(self.index)
-            for b, places, count in by_neighbour(self.ids[self.right[i]], i, self.weight[i]):
-                yield a, b, places, count
-
-    def still(self, a, b, places):
-        """Of the places where a b stood -> those where it still stands, and how often that is in the text."""
-        places = places.compress(self.ids.take(places) == a)
-        places = places.compress(self.ids.take(self.right.take(places)) == b)
-        return places, int(self.weight.take(places).sum())
+        """`tally` of the pairs a b, while all tokens are bytes; the id of a pair is 256 a + b."""
+        a, b = self.ids[:-1], self.ids[1:]
+        i = np.flatnonzero((a != GAP) & (b != GAP)).astype(self.index)
+        return tally((a[i] << 8 | b[i]).astype(np.uint16), i, self.weight[i])   # of 16 bits: NumPy sorts them in one go
 
     def merge(self, a, b, places, new):
-        """Makes a b one token at these places; yields (a, b, places, count) for each pair this makes, all with `new`."""
+        """Makes a b one token, new, wherever it still stands. Returns `tally` of its neighbours, an id before it with the bit BEFORE."""
         ids, left, right = self.ids, self.left, self.right
-        i = places[every_other(places, right[places])] if a == b else places    # (n,) where a stands
+        i = places.compress(ids.take(places) == a)                              # (n,) where a stands
         j = right.take(i)                                                       # (n,) where b stands
+        stands = ids.take(j) == b
+        i, j = i.compress(stands), j.compress(stands)
+        if a == b:
+            apart = every_other(i, j)
+            i, j = i.compress(apart), j.compress(apart)
         before, after, weight = left.take(i), right.take(j), self.weight.take(i)
         ids[i], ids[j] = new, GAP
         right[i], left[after] = after, i
         neighbours = np.concatenate([ids.take(after), ids.take(before) | BEFORE])   # a gap before: a new ended there, and counts this one as after
-        for x, where, count in by_neighbour(neighbours, np.concatenate([i, before]), np.concatenate([weight, weight])):
-            yield (x ^ BEFORE, new, where, count) if x & BEFORE else (new, x, where, count)
+        return tally(neighbours, np.concatenate([i, before]), np.concatenate([weight, weight]))
 
 
-def by_neighbour(ids, places, weight):
-    """Yields (id, its places, sum of its weights) for each different id but GAP. Places stay in their order."""
-    order = np.argsort(ids, kind="stable")
-    order = order[np.count_nonzero(ids == GAP):]                                # gaps, being -1, come first
-    if len(order):
-        ids, places = ids.take(order), places.take(order)
-        cuts = [0, *(np.flatnonzero(ids[1:] != ids[:-1]) + 1).tolist(), len(ids)]
-        sums = np.add.reduceat(weight.take(order), cuts[:-1], dtype=np.int64)
-        for id, start, end, count in zip(ids[cuts[:-1]].tolist(), cuts, cuts[1:], sums.tolist()):
-            yield id, places[start:end], count
+def tally(ids, places, weight):
+    """Three (n,) arrays -> a heap of (-sum of weights, id, start, end), one for each different id but GAP, the greatest sum on top;
+    and the places in the order of their ids, of equals as they came: places[start:end] are those of an id."""
+    if not len(ids):
+        return [], places
+    order = ids.argsort(kind="stable")
+    ids, places = ids.take(order), places.take(order)
+    starts = np.concatenate([[0], (ids[1:] != ids[:-1]).nonzero()[0] + 1])
+    if ids[0] == GAP:                                                           # being -1, gaps come first
+        starts = starts[1:]
+    sums = np.add.reduceat(weight.take(order), starts, dtype=np.int64)
+    cuts = [*starts.tolist(), len(ids)]
+    found = list(zip((-sums).tolist(), ids.take(starts).tolist(), cuts, cuts[1:]))
+    heapq.heapify(found)
+    return found, places
 
 
 def every_other(i, j):
@@ -210,23 +212,48 @@ def learn_merges(pieces, n_tokens, report=lambda text: None):
     del pieces                                                                  # the row holds them in a third of the memory
     row, tokens, merges = TokenRow(row, weight), [bytes([byte]) for byte in range(256)], []
     keys = [falling(token) for token in tokens]
-    queue = [(-count, keys[a], keys[b], a, b, places) for a, b, places, count in row.byte_pairs()]
-    heapq.heapify(queue)
+    queue, rare, lost = [], [], {}                                              # lost: how much rarer a pair became since it was counted
+
+    def enqueue(count, a, b, places):                                           # counts are negative here, as heapq gives the least
+        heapq.heappush(queue, (count + lost.pop((a, b), 0), keys[a], keys[b], a, b, places))
+
+    def enqueue_best(found, new, places):
+        """Of the pairs with the token `new`, those that stand most often; the others, most of which are too rare to merge ever, wait in `rare`."""
+        best = found[0][0]
+        while found and found[0][0] == best:
+            count, x, start, end = heapq.heappop(found)
+            enqueue(count, *((x ^ BEFORE, new) if x & BEFORE else (new, x)), places[start:end])
+        if found:
+            heapq.heappush(rare, (found[0][0], new, found, places))
+
+    found, places = row.byte_pairs()
+    for count, pair, start, end in found:
+        enqueue(count, *divmod(pair, 256), places[start:end])
     # exercise: take the best pair, see that its count still holds, merge it and queue the pairs this makes, until n_tokens
-    while queue and len(tokens) < n_tokens:
-        queued, _, _, a, b, places = heapq.heappop(queue)
-        places, count = row.still(a, b, places)
-        if count != -queued:                                                    # it fell since, as others merged
-            if count:
-                heapq.heappush(queue, (-count, keys[a], keys[b], a, b, places))
+    while len(tokens) < n_tokens:
+        while rare and (not queue or rare[0][0] <= queue[0][0]):
+            _, new, found, places = heapq.heappop(rare)
+            enqueue_best(found, new, places)
+        if not queue:
+            break
+        count, _, _, a, b, places = heapq.heappop(queue)
+        if (a, b) in lost:                                                      # others merged, and took some of it
+            enqueue(count, a, b, places)
             continue
+        if not count:
+            break
         merges.append((tokens[a], tokens[b]))
+        new = len(tokens)
         tokens.append(tokens[a] + tokens[b])                                    # new: no other pair ever makes the same string
         keys.append(falling(tokens[-1]))
-        for x, y, places, count in row.merge(a, b, places, len(tokens) - 1):
-            heapq.heappush(queue, (-count, keys[x], keys[y], x, y, places))
+        found, places = row.merge(a, b, places, new)
+        for less, x, _, _ in found:                                             # x new was x a, new x was b x, new new was b a
+            pair = (x ^ BEFORE, a) if x & BEFORE else (b, a if x == new else x)
+            lost[pair] = lost.get(pair, 0) - less
+        if found:
+            enqueue_best(found, new, places)
         if len(merges) % 100 == 0:
-            report(f"merge {len(merges):,}: {tokens[-1]!r} stands {-queued:,} times")
+            report(f"merge {len(merges):,}: {tokens[-1]!r} stands {-count:,} times")
     return merges
 
 
