@@ -21,6 +21,7 @@ import time
 from collections import Counter
 from contextlib import ExitStack
 from functools import lru_cache, partial
+from typing import NamedTuple
 
 import numpy as np
 import regex
@@ -151,43 +152,51 @@ class TokenRow:
         self.left, self.right = (np.arange(step, len(row) + step, dtype=self.index) for step in (-1, 1))
 
     def byte_pairs(self):
-        """`tally` of the pairs a b, while all tokens are bytes; the id of a pair is 256 a + b."""
+        """Tally of the pairs a b while all tokens are bytes; the id of a pair is 256 a + b."""
         a, b = self.ids[:-1], self.ids[1:]
         i = np.flatnonzero((a != GAP) & (b != GAP)).astype(self.index)
-        return tally((a[i] << 8 | b[i]).astype(np.uint16), i, self.weight[i])   # of 16 bits: NumPy sorts them in one go
+        return tally((a[i] << 8 | b[i]).astype(np.uint16), i, self.weight[i])   # of 16 bits: NumPy sorts them without comparing
 
     def merge(self, a, b, places, new):
-        """Makes a b one token, new, wherever it still stands. Returns `tally` of its neighbours, an id before it with the bit BEFORE."""
+        """Makes a b one token, `new`, wherever it still stands. Returns the Tally of its neighbours, an id before it with the bit BEFORE."""
         ids, left, right = self.ids, self.left, self.right
-        i = places.compress(ids.take(places) == a)                              # (n,) where a stands
-        j = right.take(i)                                                       # (n,) where b stands
-        stands = ids.take(j) == b
-        i, j = i.compress(stands), j.compress(stands)
+        i = places[ids[places] == a]                                            # (n,) where a stands
+        j = right[i]                                                            # (n,) where b stands
+        both = ids[j] == b
+        i, j = i[both], j[both]
         if a == b:
             apart = every_other(i, j)
-            i, j = i.compress(apart), j.compress(apart)
-        before, after, weight = left.take(i), right.take(j), self.weight.take(i)
+            i, j = i[apart], j[apart]
+        before, after, weight = left[i], right[j], self.weight[i]
         ids[i], ids[j] = new, GAP
         right[i], left[after] = after, i
-        neighbours = np.concatenate([ids.take(after), ids.take(before) | BEFORE])   # a gap before: a new ended there, and counts this one as after
+        neighbours = np.concatenate([ids[after], ids[before] | BEFORE])         # a gap before: a new ended there, and counts this one as after
         return tally(neighbours, np.concatenate([i, before]), np.concatenate([weight, weight]))
 
 
+class Tally(NamedTuple):
+    """Different ids, how often they are in the text, and places[start:end] of each: lists (k,), the most frequent last; places (n,)."""
+    counts: list
+    ids: list
+    starts: list
+    ends: list
+    places: np.ndarray
+
+
 def tally(ids, places, weight):
-    """Three (n,) arrays -> a heap of (-sum of weights, id, start, end), one for each different id but GAP, the greatest sum on top;
-    and the places in the order of their ids, of equals as they came: places[start:end] are those of an id."""
+    """Three (n,) arrays -> Tally of all but GAP. The places of an id stay in their order."""
     if not len(ids):
-        return [], places
+        return Tally([], [], [], [], places)
     order = ids.argsort(kind="stable")
-    ids, places = ids.take(order), places.take(order)
+    ids = ids[order]
     starts = np.concatenate([[0], (ids[1:] != ids[:-1]).nonzero()[0] + 1])
+    ends = np.append(starts[1:], len(ids))
     if ids[0] == GAP:                                                           # being -1, gaps come first
-        starts = starts[1:]
-    sums = np.add.reduceat(weight.take(order), starts, dtype=np.int64)
-    cuts = [*starts.tolist(), len(ids)]
-    found = list(zip((-sums).tolist(), ids.take(starts).tolist(), cuts, cuts[1:]))
-    heapq.heapify(found)
-    return found, places
+        starts, ends = starts[1:], ends[1:]
+    counts = np.add.reduceat(weight[order], starts, dtype=np.int64)
+    rising = counts.argsort()
+    starts, ends = starts[rising], ends[rising]
+    return Tally(counts[rising].tolist(), ids[starts].tolist(), starts.tolist(), ends.tolist(), places[order])
 
 
 def every_other(i, j):
@@ -198,9 +207,12 @@ def every_other(i, j):
     return (index - np.maximum.accumulate(np.where(starts, index, 0))) % 2 == 0
 
 
+FALLING = bytes(range(255, -1, -1))
+
+
 def falling(token):
     """A key that puts the greater byte string first, since heapq gives the least: 255 - byte, and at the end more than any byte."""
-    return token.translate(bytes(range(255, -1, -1))).decode("latin-1") + "\u0100"
+    return token.translate(FALLING).decode("latin-1") + "\u0100"
 
 
 def learn_merges(pieces, n_tokens, report=lambda text: None):
@@ -212,46 +224,45 @@ def learn_merges(pieces, n_tokens, report=lambda text: None):
     del pieces                                                                  # the row holds them in a third of the memory
     row, tokens, merges = TokenRow(row, weight), [bytes([byte]) for byte in range(256)], []
     keys = [falling(token) for token in tokens]
-    queue, rare, lost = [], [], {}                                              # lost: how much rarer a pair became since it was counted
+    queue, rare, lost = [], [], {}                                              # lost: (a, b) -> how much of its count is gone since it was queued
 
-    def enqueue(count, a, b, places):                                           # counts are negative here, as heapq gives the least
-        heapq.heappush(queue, (count + lost.pop((a, b), 0), keys[a], keys[b], a, b, places))
+    def enqueue(count, a, b, places):
+        heapq.heappush(queue, (lost.pop((a, b), 0) - count, keys[a], keys[b], a, b, places))
 
-    def enqueue_best(found, new, places):
-        """Of the pairs with the token `new`, those that stand most often; the others, most of which are too rare to merge ever, wait in `rare`."""
-        best = found[0][0]
-        while found and found[0][0] == best:
-            count, x, start, end = heapq.heappop(found)
-            enqueue(count, *((x ^ BEFORE, new) if x & BEFORE else (new, x)), places[start:end])
-        if found:
-            heapq.heappush(rare, (found[0][0], new, found, places))
+    def enqueue_best(new, found):
+        """Of the pairs found with `new` the most frequent; the others, most of which are too rare to merge ever, wait in `rare`."""
+        best = found.counts[-1]
+        while found.counts and found.counts[-1] == best:
+            count, x, start, end = (column.pop() for column in found[:4])
+            enqueue(count, *((x ^ BEFORE, new) if x & BEFORE else (new, x)), found.places[start:end])
+        if found.counts:
+            heapq.heappush(rare, (-found.counts[-1], new, found))
 
-    found, places = row.byte_pairs()
-    for count, pair, start, end in found:
+    counts, ids, starts, ends, places = row.byte_pairs()
+    for count, pair, start, end in zip(counts, ids, starts, ends):
         enqueue(count, *divmod(pair, 256), places[start:end])
     # exercise: take the best pair, see that its count still holds, merge it and queue the pairs this makes, until n_tokens
     while len(tokens) < n_tokens:
         while rare and (not queue or rare[0][0] <= queue[0][0]):
-            _, new, found, places = heapq.heappop(rare)
-            enqueue_best(found, new, places)
+            enqueue_best(*heapq.heappop(rare)[1:])
         if not queue:
             break
         count, _, _, a, b, places = heapq.heappop(queue)
         if (a, b) in lost:                                                      # others merged, and took some of it
-            enqueue(count, a, b, places)
+            enqueue(-count, a, b, places)
             continue
         if not count:
             break
-        merges.append((tokens[a], tokens[b]))
         new = len(tokens)
+        merges.append((tokens[a], tokens[b]))
         tokens.append(tokens[a] + tokens[b])                                    # new: no other pair ever makes the same string
         keys.append(falling(tokens[-1]))
-        found, places = row.merge(a, b, places, new)
-        for less, x, _, _ in found:                                             # x new was x a, new x was b x, new new was b a
+        found = row.merge(a, b, places, new)
+        for x, less in zip(found.ids, found.counts):                            # x new was x a; new x was b x; new new was b a
             pair = (x ^ BEFORE, a) if x & BEFORE else (b, a if x == new else x)
-            lost[pair] = lost.get(pair, 0) - less
-        if found:
-            enqueue_best(found, new, places)
+            lost[pair] = lost.get(pair, 0) + less
+        if found.counts:
+            enqueue_best(new, found)
         if len(merges) % 100 == 0:
             report(f"merge {len(merges):,}: {tokens[-1]!r} stands {-count:,} times")
     return merges
