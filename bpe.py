@@ -21,6 +21,7 @@ import time
 from collections import Counter
 from contextlib import ExitStack
 from functools import lru_cache, partial
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -118,8 +119,9 @@ def count_pieces(texts, pattern, special_tokens, workers, report):
         for batch in batched(texts, workers << 23):
             if run is map and workers > 1 and len(batch) > 1 and sum(map(len, batch)) > 1 << 22:    # else processes would not pay
                 ignore_interrupts = (signal.SIGINT, signal.SIG_IGN)             # Ctrl-C is the parent's to report
-                run = stack.enter_context(multiprocessing.get_context("fork").Pool(workers, signal.signal, ignore_interrupts)).imap_unordered
-            for counts in run(count, [batch[k::workers] for k in range(workers)]):
+                run = stack.enter_context(multiprocessing.get_context("fork").Pool(workers - 1, signal.signal, ignore_interrupts)).imap_unordered
+            others = run(count, [batch[k::workers] for k in range(1, workers)])
+            for counts in chain([count(batch[::workers])], others):
                 total.update(counts)
             report(f"counting pieces: {len(total):,} different ones")
     return total
@@ -185,17 +187,16 @@ class Tally(NamedTuple):
 
 def tally(ids, places, weight):
     """Three (n,) arrays -> Tally of all but GAP. The places of an id stay in their order."""
-    if not len(ids):
-        return Tally([], [], [], [], places)
-    order = ids.argsort(kind="stable")
+    order = ids.argsort(kind="stable")                                          # gaps, being -1, come first
     ids = ids[order]
-    starts = np.concatenate([[0], (ids[1:] != ids[:-1]).nonzero()[0] + 1])
-    ends = np.append(starts[1:], len(ids))
-    if ids[0] == GAP:                                                           # being -1, gaps come first
-        starts, ends = starts[1:], ends[1:]
-    counts = np.add.reduceat(weight[order], starts, dtype=np.int64)
+    if not len(ids) or ids[-1] == GAP:
+        return Tally([], [], [], [], places)
+    cuts = np.concatenate([[0], (ids[1:] != ids[:-1]).nonzero()[0] + 1, [len(ids)]])
+    if ids[0] == GAP:
+        cuts = cuts[1:]
+    counts = np.add.reduceat(weight[order], cuts[:-1], dtype=np.int64)
     rising = counts.argsort()
-    starts, ends = starts[rising], ends[rising]
+    starts, ends = cuts[:-1][rising], cuts[1:][rising]
     return Tally(counts[rising].tolist(), ids[starts].tolist(), starts.tolist(), ends.tolist(), places[order])
 
 
@@ -231,12 +232,13 @@ def learn_merges(pieces, n_tokens, report=lambda text: None):
 
     def enqueue_best(new, found):
         """Of the pairs found with `new` the most frequent; the others, most of which are too rare to merge ever, wait in `rare`."""
-        best = found.counts[-1]
-        while found.counts and found.counts[-1] == best:
-            count, x, start, end = (column.pop() for column in found[:4])
-            enqueue(count, *((x ^ BEFORE, new) if x & BEFORE else (new, x)), found.places[start:end])
-        if found.counts:
-            heapq.heappush(rare, (-found.counts[-1], new, found))
+        counts, ids, starts, ends, places = found
+        best = counts[-1]
+        while counts and counts[-1] == best:
+            count, x, span = counts.pop(), ids.pop(), slice(starts.pop(), ends.pop())
+            enqueue(count, *((x ^ BEFORE, new) if x & BEFORE else (new, x)), places[span])
+        if counts:
+            heapq.heappush(rare, (-counts[-1], new, found))
 
     counts, ids, starts, ends, places = row.byte_pairs()
     for count, pair, start, end in zip(counts, ids, starts, ends):
