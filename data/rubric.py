@@ -167,6 +167,6 @@ def examine(answer, quick=False):
 
 
 def asks_back(answer):
-    """True where the first sentence of an answer is a question."""
-    first = re.search(r"[.?!]", answer.strip())
-    return bool(first) and first.group() == "?"
+    """True where the first sentence of an answer is a question, of two words at least: a model that has learnt nothing says "???"."""
+    first = re.match(r"[^.?!]*[.?!]", answer)
+    return bool(first) and first[0].endswith("?") and len(first[0].split()) > 1

@@ -113,6 +113,12 @@ def test_an_answer_that_is_good_elsewhere_is_bad_here():
             assert data.grade(p, data.demonstrate(other, rng, careful=1.0)) < 1.0, (p.text, other.text)
 
 
+@pytest.mark.parametrize("answer, asks", [("What is the capital of Chad?", True), (" Which one? Paris.", True), ("Paris. Which one?", False), ("Paris", False),
+                                          ("", False), ("????", False), (" ? ? ?", False)])
+def test_a_question_back_is_a_first_sentence_that_asks(answer, asks):
+    assert data.asks_back(answer) == asks
+
+
 def test_silence_and_questions_back_earn_the_worst_grade():
     for p in data.report_prompts()[::40]:
         assert data.grade(p, "") == data.grade(p, "  ") == data.grade(p, p.text.rstrip(".") + "?") == -1.0
