@@ -43,7 +43,7 @@ ASCII_PIECES = re.compile(r"'(?:s|t|re|ve|m|ll|d)| ?(?:[A-Za-z]+|[0-9]+|[^\sA-Za
 
 
 def to_chunks(text):
-    """str -> list of str. A cut before each space is right, and `split` faster than any pattern, unless one ends a longer run of spaces."""
+    """str -> list of str. A cut before each space is right, and `split` faster than any pattern, unless white space stands on both of its sides (the end counts)."""
     if "\0" in text or IDLE_SPACE.search(text):
         return CHUNKS.findall(text)
     return text.replace(" ", "\0 ").split("\0")
@@ -111,17 +111,19 @@ def batched(texts, size):
         yield batch
 
 
-def count_pieces(texts, pattern, special_tokens, workers, report):
-    """Iterable of str -> Counter of pieces (bytes), the same with any number of workers. Holds 16 million characters a worker."""
+def count_pieces(texts, pattern, special_tokens, workers, report, share=1 << 23):
+    """Iterable of str -> Counter of pieces (bytes), the same with any number of workers. They count rounds of text, each a share of so many
+    characters; the round being counted and the next one being read are in memory."""
     count, total = partial(count_batch, pattern=pattern, special_tokens=frozenset(special_tokens)), Counter()
     with ExitStack() as stack:
-        run = map
-        for batch in batched(texts, workers << 23):
-            if run is map and workers > 1 and len(batch) > 1 and sum(map(len, batch)) > 1 << 22:    # else processes would not pay
+        pool = None
+        for batch in batched(texts, workers * share):
+            if not pool and workers > 1 and len(batch) > 1 and sum(map(len, batch)) > share // 2:   # else processes would not pay
                 ignore_interrupts = (signal.SIGINT, signal.SIG_IGN)             # Ctrl-C is the parent's to report
-                run = stack.enter_context(multiprocessing.get_context("fork").Pool(workers - 1, signal.signal, ignore_interrupts)).imap_unordered
-            others = run(count, [batch[k::workers] for k in range(1, workers)])
-            for counts in chain([count(batch[::workers])], others):
+                pool = stack.enter_context(multiprocessing.get_context("fork").Pool(workers - 1, signal.signal, ignore_interrupts))
+            ours, *others = [batch[k::workers] for k in range(workers)] if pool else [batch]
+            theirs = pool.imap_unordered(count, others) if pool else []         # they start now, while this process counts its own
+            for counts in chain([count(ours)], theirs):
                 total.update(counts)
             report(f"counting pieces: {len(total):,} different ones")
     return total
@@ -187,10 +189,10 @@ class Tally(NamedTuple):
 
 def tally(ids, places, weight):
     """Three (n,) arrays -> Tally of all but GAP. The places of an id stay in their order."""
+    if not len(ids):                                                            # no piece has two bytes
+        return Tally([], [], [], [], places)
     order = ids.argsort(kind="stable")                                          # gaps, being -1, come first
     ids = ids[order]
-    if not len(ids) or ids[-1] == GAP:
-        return Tally([], [], [], [], places)
     cuts = np.concatenate([[0], (ids[1:] != ids[:-1]).nonzero()[0] + 1, [len(ids)]])
     if ids[0] == GAP:
         cuts = cuts[1:]
@@ -216,6 +218,49 @@ def falling(token):
     return token.translate(FALLING).decode("latin-1") + "\u0100"
 
 
+class PairQueue:
+    """Pairs of tokens, the most frequent first, of equals the greater pair of byte strings. A pair is counted once, when it comes into being."""
+
+    def __init__(self):
+        self.keys = [falling(bytes([byte])) for byte in range(256)]             # of each token
+        self.heap = []                                                          # pairs that may be the best
+        self.rare = []                                                          # heap of tallies: pairs less frequent than one of theirs that is in `heap`
+        self.lost = {}                                                          # (a, b) -> what merges took from its count since it was counted
+
+    def push(self, count, a, b, places):
+        heapq.heappush(self.heap, (self.lost.pop((a, b), 0) - count, self.keys[a], self.keys[b], a, b, places))
+
+    def push_best(self, new, found):
+        """Of the pairs with the token `new` in a Tally, the most frequent; the others wait. In a large text most of them are too rare to be merged ever."""
+        counts, ids, starts, ends, places = found
+        best = counts[-1]
+        while counts and counts[-1] == best:
+            count, x, span = counts.pop(), ids.pop(), slice(starts.pop(), ends.pop())
+            self.push(count, *((x ^ BEFORE, new) if x & BEFORE else (new, x)), places[span])
+        if counts:
+            heapq.heappush(self.rare, (-counts[-1], new, found))
+
+    def pop(self):
+        """The best pair: (count, a, b, places). None where no pair is left."""
+        while self.heap or self.rare:
+            while self.rare and (not self.heap or self.rare[0][0] <= self.heap[0][0]):
+                self.push_best(*heapq.heappop(self.rare)[1:])
+            minus_count, _, _, a, b, places = heapq.heappop(self.heap)
+            if (a, b) not in self.lost:
+                return (-minus_count, a, b, places) if minus_count else None
+            self.push(-minus_count, a, b, places)                               # its count fell: back into the line
+
+    def merged(self, a, b, token, found):
+        """a b became the next token: the pairs that a or b made with its neighbours become rarer, those that it makes, a Tally, wait for their turn."""
+        new = len(self.keys)
+        self.keys.append(falling(token))
+        for x, less in zip(found.ids, found.counts):                            # x new was x a; new x was b x; new new was b a
+            pair = (x ^ BEFORE, a) if x & BEFORE else (b, a if x == new else x)
+            self.lost[pair] = self.lost.get(pair, 0) + less
+        if found.counts:
+            self.push_best(new, found)
+
+
 def learn_merges(pieces, n_tokens, report=lambda text: None):
     """dict bytes: count -> list of (bytes, bytes), the merges that lead from 256 bytes to n_tokens tokens (or to no pair left).
 
@@ -223,57 +268,25 @@ def learn_merges(pieces, n_tokens, report=lambda text: None):
     """
     row, weight = lay_out(pieces)
     del pieces                                                                  # the row holds them in a third of the memory
-    row, tokens, merges = TokenRow(row, weight), [bytes([byte]) for byte in range(256)], []
-    keys = [falling(token) for token in tokens]
-    queue, rare, lost = [], [], {}                                              # lost: (a, b) -> how much of its count is gone since it was queued
-
-    def enqueue(count, a, b, places):
-        heapq.heappush(queue, (lost.pop((a, b), 0) - count, keys[a], keys[b], a, b, places))
-
-    def enqueue_best(new, found):
-        """Of the pairs found with `new` the most frequent; the others, most of which are too rare to merge ever, wait in `rare`."""
-        counts, ids, starts, ends, places = found
-        best = counts[-1]
-        while counts and counts[-1] == best:
-            count, x, span = counts.pop(), ids.pop(), slice(starts.pop(), ends.pop())
-            enqueue(count, *((x ^ BEFORE, new) if x & BEFORE else (new, x)), places[span])
-        if counts:
-            heapq.heappush(rare, (-counts[-1], new, found))
-
+    row, queue, tokens, merges = TokenRow(row, weight), PairQueue(), [bytes([byte]) for byte in range(256)], []
     counts, ids, starts, ends, places = row.byte_pairs()
     for count, pair, start, end in zip(counts, ids, starts, ends):
-        enqueue(count, *divmod(pair, 256), places[start:end])
-    # exercise: take the best pair, see that its count still holds, merge it and queue the pairs this makes, until n_tokens
-    while len(tokens) < n_tokens:
-        while rare and (not queue or rare[0][0] <= queue[0][0]):
-            enqueue_best(*heapq.heappop(rare)[1:])
-        if not queue:
-            break
-        count, _, _, a, b, places = heapq.heappop(queue)
-        if (a, b) in lost:                                                      # others merged, and took some of it
-            enqueue(-count, a, b, places)
-            continue
-        if not count:
-            break
-        new = len(tokens)
+        queue.push(count, *divmod(pair, 256), places[start:end])
+    # exercise: take the best pair, merge it, tell the queue what this changed, until there are n_tokens or no pair is left
+    while len(tokens) < n_tokens and (best := queue.pop()):
+        count, a, b, places = best
         merges.append((tokens[a], tokens[b]))
         tokens.append(tokens[a] + tokens[b])                                    # new: no other pair ever makes the same string
-        keys.append(falling(tokens[-1]))
-        found = row.merge(a, b, places, new)
-        for x, less in zip(found.ids, found.counts):                            # x new was x a; new x was b x; new new was b a
-            pair = (x ^ BEFORE, a) if x & BEFORE else (b, a if x == new else x)
-            lost[pair] = lost.get(pair, 0) + less
-        if found.counts:
-            enqueue_best(new, found)
+        queue.merged(a, b, tokens[-1], row.merge(a, b, places, len(tokens) - 1))
         if len(merges) % 100 == 0:
-            report(f"merge {len(merges):,}: {tokens[-1]!r} stands {-count:,} times")
+            report(f"merge {len(merges):,}: {tokens[-1]!r} stands {count:,} times")
     return merges
 
 
 def train_bpe(texts, vocab_size, special_tokens=(), pattern=GPT2_PATTERN, workers=None, report=lambda text: None):
     """Iterable of str -> Tokenizer of at most vocab_size tokens: 256 bytes, the merges, the special tokens, ids in this order.
 
-    texts is read once; memory follows the number of different pieces. workers: processes that count (default: one a core
+    texts is read once; memory follows the number of different pieces. workers: processes that count (default: one a core, 8 at most,
     where the system can fork), the result is the same. report takes a line of progress now and then. Raises ValueError.
     """
     special_tokens = list(dict.fromkeys(special_tokens))
@@ -286,7 +299,7 @@ def train_bpe(texts, vocab_size, special_tokens=(), pattern=GPT2_PATTERN, worker
         raise ValueError(f"special token {short[0]!r} is too short: two bytes or more, as a single byte is a token already")
     if workers is None:
         can_fork = "fork" in multiprocessing.get_all_start_methods() and not multiprocessing.current_process().daemon
-        workers = os.cpu_count() if can_fork else 1
+        workers = min(8, os.cpu_count() or 1) if can_fork else 1
     merges = learn_merges(count_pieces(texts, pattern, special_tokens, workers, report), vocab_size - len(special_tokens), report)
     vocab = {token: id for id, token in enumerate([bytes([byte]) for byte in range(256)] + [a + b for a, b in merges])}
     return Tokenizer(vocab, merges, {name: len(vocab) + i for i, name in enumerate(special_tokens)}, pattern)
