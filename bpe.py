@@ -157,9 +157,10 @@ class TokenRow:
 
     def byte_pairs(self):
         """Tally of the pairs a b while all tokens are bytes; the id of a pair is 256 a + b."""
-        a, b = self.ids[:-1], self.ids[1:]
-        i = np.flatnonzero((a != GAP) & (b != GAP)).astype(self.index)
-        return tally((a[i] << 8 | b[i]).astype(np.uint16), i, self.weight[i])   # of 16 bits: NumPy sorts them without comparing
+        apart = self.ids == GAP
+        i = np.flatnonzero(~(apart[:-1] | apart[1:])).astype(self.index, copy=False)
+        ids = self.ids.astype(np.uint16)                                        # pairs of 16 bits: NumPy sorts them without comparing
+        return tally((ids[:-1] << 8 | ids[1:])[i], i, self.weight[i])
 
     def merge(self, a, b, places, new):
         """Makes a b one token, `new`, wherever it still stands. Returns the Tally of its neighbours, an id before it with the bit BEFORE."""
