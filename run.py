@@ -6,6 +6,7 @@ see   `python train_pretrain.py --help` is parse_config; the line that moves whi
 """
 import argparse
 import contextlib
+import ctypes
 import dataclasses
 import json
 import math
@@ -25,6 +26,9 @@ class UserError(Exception):
 
 def main(function):
     """Run a script's main(); what a user can cause ends in one line and exit code 2, Ctrl-C in one line and 130."""
+    with contextlib.suppress(AttributeError, OSError, TypeError):        # glibc only: it hands freed memory back to the system, and asking
+        mallopt = ctypes.CDLL(None).mallopt                              # for it again is a tenth of a training step, so let it keep it
+        mallopt(-3, 1 << 25), mallopt(-1, 2**31 - 1)                     # M_MMAP_THRESHOLD: 32 MB, the most; M_TRIM_THRESHOLD
     try:
         function()
     except UserError as error:
@@ -72,17 +76,15 @@ def parse_config(Config, doc, argv=None):
     """
     parser = OneLineParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     for field in (fields := dataclasses.fields(Config)):
-        name, help = "--" + field.name.replace("_", "-"), field.metadata["help"]
+        name, help, kind = "--" + field.name.replace("_", "-"), field.metadata["help"], field.type
         help += f" (default {field.default}" + (f"; quick {field.metadata['quick']})" if field.metadata["quick"] is not None else ")")
-        kind = field.type
         if kind is bool:
             parser.add_argument(name, action="store_true", default=None, help=help.split(" (default")[0])
         elif typing.get_origin(kind) is tuple or kind is tuple:
             parser.add_argument(name, nargs="+", default=None, help=help, metavar="X")
         else:
             parser.add_argument(name, type=kind, default=None, help=help, choices=field.metadata["choices"], metavar=kind.__name__.upper())
-    given = {name: value for name, value in vars(parser.parse_args(argv)).items() if value is not None}
-    values = {}
+    given, values = {name: value for name, value in vars(parser.parse_args(argv)).items() if value is not None}, {}
     for field in fields:
         quick, least, name = field.metadata["quick"], field.metadata["least"], "--" + field.name.replace("_", "-")
         value = given.get(field.name, quick if given.get("quick") and quick is not None else field.default)
@@ -156,10 +158,9 @@ def read_torch(path, made_by=None, device="cpu"):
 def load_state(config, stage):
     """What `save_state` last wrote for this stage, or None: without --resume, or (with a line that says so) where nothing is saved."""
     path = Path(config.out) / f"{stage}.state.pt"
-    if not config.resume:
-        return None
-    if not path.exists():
+    if config.resume and not path.exists():
         print(f"nothing saved in {path}: starting afresh", file=sys.stderr)
+    if not config.resume or not path.exists():
         return None
     state = read_torch(path)
     for name, before in state["config"].items():
@@ -193,11 +194,9 @@ def shown(figure, digits=0):
     return f"{figure['value']:.{digits}%} ({100 * figure['low']:.{digits}f}-{100 * figure['high']:.{digits}f})"
 
 
-UNITS = {"kl": " nats", "loss": " nats", "entropy": " nats"}
-
-
 class Progress:
     """One line that is rewritten in place on a terminal, ten plain lines elsewhere: `step 40/200  loss 1.21 nats  ...  0:31 left`."""
+    UNITS = {"kl": " nats", "loss": " nats", "entropy": " nats"}
 
     def __init__(self, total, first_step=0, name="step", out=None):
         self.total, self.first_step, self.name, self.out = total, first_step, name, out or sys.stdout
@@ -219,7 +218,7 @@ class Progress:
     def word(self, name, value):
         if name.endswith("_per_second"):
             return f"{value:,.0f} {name[:-len('_per_second')]}/s"
-        return f"{name} {value:.3f}{UNITS.get(name, '')}" if isinstance(value, float) else f"{name} {value}"
+        return f"{name} {value:.3f}{self.UNITS.get(name, '')}" if isinstance(value, float) else f"{name} {value}"
 
 
 def means(rows):

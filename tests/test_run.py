@@ -1,7 +1,11 @@
 """The plumbing: flags, errors, saving, intervals, the progress line."""
 import io
 import json
+import platform
+import subprocess
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import torch
@@ -99,3 +103,20 @@ def test_kernels_that_cannot_run_here_are_named_before_anything_starts(monkeypat
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     with pytest.raises(run.UserError, match=words):
         run.pick_device("cpu")
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc's allocator is told to keep memory")
+def test_memory_that_is_freed_stays_with_the_process():
+    code = """
+import resource, torch, run
+def train():
+    for step in range(20):
+        a, b = (torch.ones(5_000_000) for _ in range(2))                 # 20 MB each: a system that takes them back faults 10,000 times a step
+        del a, b
+        faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+faults = []
+run.main(train)
+print(faults[-1] - faults[4])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(run.__file__).parent)
+    assert int(done.stdout) < 1000, done.stdout + done.stderr
