@@ -225,7 +225,7 @@ class PairQueue:
     def __init__(self):
         self.keys = [falling(bytes([byte])) for byte in range(256)]             # of each token
         self.heap = []                                                          # pairs that may be the best
-        self.rare = []                                                          # heap of tallies: pairs less frequent than one of theirs that is in `heap`
+        self.rare = []                                                          # heap of tallies: what is left of each, when its most frequent pairs went to `heap`
         self.lost = {}                                                          # (a, b) -> what merges took from its count since it was counted
 
     def push(self, count, a, b, places):

@@ -158,9 +158,10 @@ def read_torch(path, made_by=None, device="cpu"):
 def load_state(config, stage):
     """What `save_state` last wrote for this stage, or None: without --resume, or (with a line that says so) where nothing is saved."""
     path = Path(config.out) / f"{stage}.state.pt"
-    if config.resume and not path.exists():
+    if not config.resume:
+        return None
+    if not path.exists():
         print(f"nothing saved in {path}: starting afresh", file=sys.stderr)
-    if not config.resume or not path.exists():
         return None
     state = read_torch(path)
     for name, before in state["config"].items():
