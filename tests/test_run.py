@@ -111,8 +111,8 @@ def test_memory_that_is_freed_stays_with_the_process():
 import resource, torch, run
 def train():
     for step in range(40):
-        a, b = (torch.ones(5_000_000) for _ in range(2))                 # 20 MB each: a system that takes them back faults 10,000 times a step
-        del a, b
+        tensors = [torch.ones(5_000_000) for _ in range(6)]              # 120 MB: a system that takes them back faults 30,000 times a step
+        del tensors
         faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
 faults = []
 run.main(train)
