@@ -95,13 +95,10 @@ class GPT(nn.Module):
     def hidden(self, tokens, cache=None):
         """(B, T) int64 -> (B, T, C): the residual stream after the last norm. With a cache, tokens are the next T of each row."""
         B, T = tokens.shape
-        longest = T if cache is None else T + int(cache.lengths.max())
+        positions = torch.arange(T, device=tokens.device) if cache is None else cache.place(T)   # (T,), or (B, T): rows may stand at different places
+        longest = T if cache is None else cache.longest
         if longest > self.config.block_size:
             raise ValueError(f"{longest} tokens do not fit into the context of {self.config.block_size}")
-        positions = torch.arange(T, device=tokens.device)                # (T,)
-        if cache is not None:
-            positions = cache.lengths[:, None] + positions               # (B, T): rows may stand at different places
-            cache.positions = positions
         x = self.token_embedding(tokens) + self.position_embedding(positions)   # (B, T, C)
         for block in self.blocks:
             x = block(x, cache)
@@ -209,14 +206,14 @@ def choose(logits, temperature, top_k, top_p, generator):
 
 def pad_rows(tokens, vocab_size, device):
     """Id lists of different lengths (or a (B, P) tensor) -> right-padded (B, P) int64 and lengths (B,)."""
-    rows = [list(map(int, row)) for row in tokens]
+    rows = [list(map(int, row)) for row in (tokens.tolist() if torch.is_tensor(tokens) else tokens)]
     if not rows or not all(rows):
         raise ValueError("each prompt needs at least one token")
     wrong = next((id for row in rows for id in row if not 0 <= id < vocab_size), None)
     if wrong is not None:
         raise ValueError(f"token id {wrong} is outside the vocabulary of {vocab_size}")
     lengths = torch.tensor([len(row) for row in rows], device=device)
-    return nn.utils.rnn.pad_sequence([torch.tensor(row, device=device) for row in rows], batch_first=True), lengths
+    return nn.utils.rnn.pad_sequence([torch.tensor(row) for row in rows], batch_first=True).to(device), lengths
 
 
 class KVCache:
@@ -226,19 +223,24 @@ class KVCache:
         shape = (config.n_layer, B, config.n_head, S, config.n_embd // config.n_head)   # S: room for that many tokens
         self.k, self.v = (torch.zeros(shape, dtype=like.dtype, device=like.device) for _ in range(2))
         self.lengths = torch.zeros(B, dtype=torch.int64, device=like.device)            # tokens so far, row by row
-        self.positions = None                                                           # (B, T) where the new ones go
 
     def keep(self, rows):
         """Forget the rows (B,) that are False."""
         self.k, self.v, self.lengths = self.k[:, rows], self.v[:, rows], self.lengths[rows]
 
+    def place(self, T):
+        """Where the next T tokens of each row go: (B, T). Looked at once for all layers: looking makes a GPU wait."""
+        device = self.lengths.device
+        self.rows = torch.arange(len(self.lengths), device=device)[:, None]                     # (B, 1)
+        self.at = self.lengths[:, None] + torch.arange(T, device=device)                        # (B, T)
+        shortest, self.longest = (int(n) + T for n in self.lengths.aminmax())
+        self.ends = None if shortest == self.longest else self.lengths + T                      # (B,): behind the last new token, None where rows agree
+        return self.at
+
     def extend(self, layer, k, v):
-        """Store k, v (B, H, T, D) at self.positions; returns all keys and values (B, H, S, D) and lengths (B,), None where rows agree."""
-        rows, at = torch.arange(len(k), device=k.device)[:, None], self.positions
-        self.k[layer][rows, :, at], self.v[layer][rows, :, at] = k.transpose(1, 2), v.transpose(1, 2)   # (B, T, H, D)
-        S = int(at.max()) + 1
-        lengths = None if bool((at[:, -1] == at[0, -1]).all()) else at[:, -1] + 1
-        return self.k[layer][:, :, :S], self.v[layer][:, :, :S], lengths
+        """Store k, v (B, H, T, D) where `place` said; returns all keys and values (B, H, S, D), S the longest row, and `ends`."""
+        self.k[layer][self.rows, :, self.at], self.v[layer][self.rows, :, self.at] = k.transpose(1, 2), v.transpose(1, 2)   # (B, T, H, D)
+        return self.k[layer][:, :, :self.longest], self.v[layer][:, :, :self.longest], self.ends
 
 
 class ScalarGPT(nn.Module):

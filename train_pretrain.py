@@ -200,9 +200,10 @@ def heldout_loss(model, shards, T, device, most=4096):
     last = min(most, len(shards)) - 1
     T, total, judged = min(T, last), 0.0, 0
     starts = [*range(0, last - T, max(1, T // 2)), last - T]
-    for first in range(0, len(starts), 32):
+    size = max(1, min(32, 8192 // T))                                               # windows at a time: logits of 8192 tokens are memory enough
+    for first in range(0, len(starts), size):
         rows, mask = [], []
-        for start in starts[first : first + 32]:
+        for start in starts[first : first + size]:
             rows.append(torch.from_numpy(shards[start : start + T + 1]))            # (T+1,)
             mask.append(torch.arange(start, start + T) >= judged)                   # (T,): targets that no window had before
             judged = start + T
@@ -265,9 +266,10 @@ def update(state, network, shards):
     return total
 
 
-def matmul_flops(device, n=1024, seconds=0.05):
-    """Floating-point operations a second of n x n float32 matrix products here and now: what the machine could do at best."""
-    a, count = torch.randn(n, n, device=device, generator=torch.Generator(device).manual_seed(0)), 0
+def matmul_flops(device, seconds=0.05):
+    """Floating-point operations a second of matrix products here and now, in the dtype of the training: what the machine could do at best."""
+    n, dtype = (8192, torch.bfloat16) if device.type == "cuda" else (1024, torch.float32)
+    a, count = torch.randn(n, n, device=device, generator=torch.Generator(device).manual_seed(0)).to(dtype), 0
     a @ a
     started = time.time()
     while time.time() - started < seconds:

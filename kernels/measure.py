@@ -23,32 +23,32 @@ import kernels
 
 # -------------------------------------------------------------------------------------------------------- times
 def seconds(function, device, budget=0.5):
-    """The fastest of several calls, in seconds: noise only ever adds."""
+    """Of one call. On a CPU the fastest of several: noise only ever adds. On a GPU the median between events in its queue, its cache emptied before each."""
+    if device == "cuda":
+        from triton.testing import do_bench
+        return do_bench(function, rep=1000 * budget, return_mode="median") / 1000
+    function()                                                           # warms caches
     best, deadline = float("inf"), time.perf_counter() + budget
-    wait = torch.cuda.synchronize if device == "cuda" else lambda: None
-    function()                                                           # compiles, warms caches
     while best == float("inf") or time.perf_counter() < deadline:
-        wait()
         start = time.perf_counter()
         function()
-        wait()
         best = min(best, time.perf_counter() - start)
     return best
 
 
 def limits(device, dtype):
     """What this machine can do: (flops a second of a large matrix product, bytes a second of a large copy), both measured now."""
-    a = torch.randn(1024, 1024, device=device).to(dtype)
-    big = torch.randn(1 << 24, device=device)
+    n, numbers = (8192, 1 << 28) if device == "cuda" else (1024, 1 << 24)
+    a, big = torch.randn(n, n, device=device).to(dtype), torch.randn(numbers, device=device)
     other = torch.empty_like(big)
-    return 2 * 1024 ** 3 / seconds(lambda: a @ a, device), 2 * big.nbytes / seconds(lambda: other.copy_(big), device)
+    return 2 * n ** 3 / seconds(lambda: a @ a, device), 2 * big.nbytes / seconds(lambda: other.copy_(big), device)
 
 
 def time_table(cases, device, dtype):
     """cases: (size, what, function, flops, bytes), the least that any way to compute it needs. Prints a line each, with its share of what binds:
     arithmetic or memory. What lies in a cache can pass 100% of the memory's speed."""
     rate, bandwidth = limits(device, dtype)
-    print(f"{device}, {str(dtype)[6:]}, {torch.get_num_threads()} threads; measured limits: {rate / 1e9:.0f} GFLOP/s (matmul), {bandwidth / 1e9:.1f} GB/s (copy)")
+    print(f"{device}, {str(dtype)[6:]}, {torch.get_num_threads()} threads; measured limits: {rate / 1e9:,.0f} GFLOP/s (matmul), {bandwidth / 1e9:,.1f} GB/s (copy)")
     print(f"{'size':20} {'what':38} {'ms':>9} {'MB':>7} {'GFLOP':>7} {'of limit':>9}")
     for size, what, function, flops, moved in cases:
         took = seconds(function, device)
