@@ -8,11 +8,12 @@ Unless told otherwise, tensors on a CUDA GPU go to Triton and all others to PyTo
 interpreter: TRITON_INTERPRET=1 KERNELS=triton python ...   Read softmax.py first, then attention.py; lessons/03_kernels.md goes along.
 """
 import os
+import sys
 
 import torch
 
 BACKENDS = ("numpy", "torch", "triton")
-_forced = None
+_forced, _loaded = None, False
 
 
 def use(name):
@@ -25,10 +26,11 @@ def use(name):
 
 
 def choose_backend(*tensors):
-    """The backend for these tensors: what use() or the environment variable KERNELS says, else triton on a GPU, torch elsewhere.
+    """The backend for these tensors, loaded: what use() or the environment variable KERNELS says, else triton on a GPU, torch elsewhere.
 
     Raises ValueError for tensors on different devices or an unknown name, RuntimeError where Triton has nothing to run on.
     """
+    global _loaded
     devices = {str(t.device) for t in tensors}
     if len(devices) > 1:
         raise ValueError(f"tensors on different devices ({', '.join(sorted(devices))}): move them to one with .to(device)")
@@ -38,6 +40,10 @@ def choose_backend(*tensors):
         raise ValueError(f"KERNELS={name} in the environment: choose one of {', '.join(BACKENDS)}")
     if name == "triton" and not on_gpu and os.environ.get("TRITON_INTERPRET") != "1":
         raise RuntimeError("Triton kernels need a GPU: move the tensors there, or set TRITON_INTERPRET=1 before Python starts, or use KERNELS=torch")
+    if name == "triton" and not _loaded:                         # here, before torch.compile reads the functions that launch the kernels
+        for file in ("kernels.attention", "kernels.softmax"):
+            load_triton(vars(sys.modules[file]))
+        _loaded = True
     return name
 
 

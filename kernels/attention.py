@@ -144,9 +144,10 @@ def see_keys(acc, total, top, q, k_base, v_base, first, stop, last_key, length, 
 
 
 @triton_kernel
-def attention_kernel(q_ptr, k_ptr, v_ptr, o_ptr, lse_ptr, lengths_ptr, H, Tq, Tk, scale,
+def attention_kernel(q_ptr, k_ptr, v_ptr, o_ptr, lse_ptr, lengths_ptr, H, Tq, Tk,
                      D: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, CAUSAL: tl.constexpr):
     """One program: BLOCK_M queries of one head (Dao 2023, algorithm 1). The masked tiles come first: fewer values stay alive in the long loop."""
+    scale: tl.constexpr = 1.4426950408889634 / D ** 0.5                  # LOG2E / sqrt(D)
     start, head = tl.program_id(0) * BLOCK_M, tl.program_id(1).to(tl.int64)
     q_at, k_at, row = head * Tq * D, head * Tk * D, start + tl.arange(0, BLOCK_M)
     length = Tk
@@ -183,9 +184,10 @@ def add_dq(dq, q, do, lse, delta, k_base, v_base, first, stop, last_key, Tk, sca
 
 
 @triton_kernel
-def dq_kernel(q_ptr, k_ptr, v_ptr, o_ptr, do_ptr, lse_ptr, delta_ptr, dq_ptr, Tq, Tk, scale,
+def dq_kernel(q_ptr, k_ptr, v_ptr, o_ptr, do_ptr, lse_ptr, delta_ptr, dq_ptr, Tq, Tk,
               D: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, CAUSAL: tl.constexpr):
     """dq of BLOCK_M queries, and their delta, which dkdv_kernel reads afterwards."""
+    scale: tl.constexpr = 1.4426950408889634 / D ** 0.5                  # LOG2E / sqrt(D)
     start, head = tl.program_id(0) * BLOCK_M, tl.program_id(1).to(tl.int64)
     q_at, k_at, row = head * Tq * D, head * Tk * D, start + tl.arange(0, BLOCK_M)
     last_key, for_all, stop = tl.zeros_like(row) + Tk - 1, Tk, Tk
@@ -225,9 +227,10 @@ def add_dkdv(dk, dv, k, v, q_base, do_base, lse_base, delta_base, first, stop, f
 
 
 @triton_kernel
-def dkdv_kernel(q_ptr, k_ptr, v_ptr, do_ptr, lse_ptr, delta_ptr, dk_ptr, dv_ptr, Tq, Tk, scale,
+def dkdv_kernel(q_ptr, k_ptr, v_ptr, do_ptr, lse_ptr, delta_ptr, dk_ptr, dv_ptr, Tq, Tk,
                 D: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, CAUSAL: tl.constexpr):
     """dk and dv of BLOCK_N keys: the diagonal, the ragged last queries, then all tiles between, which need no mask."""
+    scale: tl.constexpr = 1.4426950408889634 / D ** 0.5                  # LOG2E / sqrt(D)
     start, head = tl.program_id(0) * BLOCK_N, tl.program_id(1).to(tl.int64)
     q_at, k_at, row_at = head * Tq * D, head * Tk * D, head * Tq
     k = load_tile(k_ptr + k_at, start, Tk, BLOCK_N, D, BLOCK_D, True)
@@ -276,7 +279,7 @@ def specs(head_sizes=(16, 32, 64, 80, 128), dtypes=("fp16", "bf16", "fp32")):
     """Every kernel as the model launches it, to be compiled ahead of time: a list of dicts for kernels/measure.py."""
     load_triton(globals())
     found, kernels = [], {"attention": attention_kernel, "dq": dq_kernel, "dkdv": dkdv_kernel}
-    numbers = {"H": "i32", "Tq": "i32", "Tk": "i32", "scale": "fp32", "lse_ptr": "*fp32", "delta_ptr": "*fp32", "lengths_ptr": "*i64"}
+    numbers = {"H": "i32", "Tq": "i32", "Tk": "i32", "lse_ptr": "*fp32", "delta_ptr": "*fp32", "lengths_ptr": "*i64"}
     for dtype, D, (name, fn), arch in [(t, D, item, a) for t in dtypes for D in head_sizes for item in kernels.items() for a in (80, 90)]:
         for Tq in (1024, 1) if name == "attention" else (1024,):
             constexprs, warps = constants(name, D, Tq, 4 if dtype == "fp32" else 2, arch)
@@ -300,16 +303,15 @@ def launch(name, kernel, q, rows, n_heads, *arguments, causal):
 def attention_triton(q, k, v, causal, lengths):
     (B, H, Tq, D), Tk = q.shape, k.shape[2]
     o, lse = torch.empty_like(q), torch.empty(B, H, Tq, device=q.device)
-    launch("attention", attention_kernel, q, Tq, B * H, q, k, v, o, lse, lengths, H, Tq, Tk, LOG2E / math.sqrt(D), causal=causal)
+    launch("attention", attention_kernel, q, Tq, B * H, q, k, v, o, lse, lengths, H, Tq, Tk, causal=causal)
     return o, lse
 
 
 def attention_backward_triton(q, k, v, o, lse, do, causal):
     (B, H, Tq, D), Tk = q.shape, k.shape[2]
     delta, dq, dk, dv = torch.empty_like(lse), torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
-    sizes = (Tq, Tk, LOG2E / math.sqrt(D))
-    launch("dq", dq_kernel, q, Tq, B * H, q, k, v, o, do, lse, delta, dq, *sizes, causal=causal)
-    launch("dkdv", dkdv_kernel, q, Tk, B * H, q, k, v, do, lse, delta, dk, dv, *sizes, causal=causal)
+    launch("dq", dq_kernel, q, Tq, B * H, q, k, v, o, do, lse, delta, dq, Tq, Tk, causal=causal)
+    launch("dkdv", dkdv_kernel, q, Tk, B * H, q, k, v, do, lse, delta, dk, dv, Tq, Tk, causal=causal)
     return dq, dk, dv
 
 
@@ -353,7 +355,6 @@ def attention(q, k, v, causal=True, lengths=None):
     if backend == "torch":
         return attention_torch(q, k, v, causal, lengths)
     if backend == "triton":
-        load_triton(globals())
         if q.dtype == torch.float64:
             raise ValueError("the Triton kernels take float32, float16 and bfloat16, not float64: convert with .float(), or use KERNELS=torch")
         if not q.is_cuda and q.dtype == torch.bfloat16:                  # the interpreter multiplies the raw bits of bfloat16

@@ -214,7 +214,6 @@ def log_prob(logits, targets):
 
 def on_triton(function, x, *others):
     """Apply an autograd function on Triton; what Triton cannot take raises ValueError."""
-    load_triton(globals())
     if x.dtype == torch.float64:
         raise ValueError("the Triton kernels take float32, float16 and bfloat16, not float64: convert with .float(), or use KERNELS=torch")
     if not x.is_cuda and x.dtype == torch.bfloat16:                      # the interpreter computes with the raw bits of bfloat16

@@ -16,7 +16,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}                     # of the processes, whatever a test does to its own meanwhile
+ON_GPU = os.environ | {"PYTHONPATH": str(ROOT)}                          # of the processes, whatever a test does to its own meanwhile
+ENVIRONMENT = ON_GPU | {"CUDA_VISIBLE_DEVICES": ""}                      # beside a GPU too most run on the CPU, where the same seed gives the same bits
 
 
 SUBMITTED = {}                                                           # our file's path -> the student's
@@ -44,11 +45,10 @@ class Submissions:
         return importlib.util.spec_from_file_location(name, submitted) if submitted else None
 
 
-def run_script(*arguments, stdin=None, timeout=300):
+def run_script(*arguments, stdin=None, timeout=300, env=ENVIRONMENT):
     """A script as a user starts it: (exit code, stdout, stderr)."""
     script = SUBMITTED.get(str(arguments[0]), arguments[0])
-    done = subprocess.run([sys.executable, *map(str, (script, *arguments[1:]))], cwd=ROOT, input=stdin, capture_output=True, text=True, timeout=timeout,
-                          env=ENVIRONMENT)
+    done = subprocess.run([sys.executable, *map(str, (script, *arguments[1:]))], cwd=ROOT, input=stdin, capture_output=True, text=True, timeout=timeout, env=env)
     return done.returncode, done.stdout, done.stderr
 
 
