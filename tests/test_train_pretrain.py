@@ -240,7 +240,7 @@ def test_minutes_that_are_over_before_the_first_step_still_get_one(tmp_path):
 
 def test_accumulated_batches_are_one_large_batch():
     def step(batch_size, accumulate):
-        config = Config(batch_size=batch_size, accumulate=accumulate, n_layer=1, n_embd=16, n_head=2, block_size=8, warmup=0)
+        config = Config(device="cpu", batch_size=batch_size, accumulate=accumulate, n_layer=1, n_embd=16, n_head=2, block_size=8, warmup=0)
         team = train_pretrain.Team(config)
         torch.manual_seed(0)
         state = type("State", (), {"config": config, "team": team, "model": GPT(GPTConfig(50, 8, 1, 2, 16)), "step": 0, "generator": torch.Generator().manual_seed(0), "progress": lambda self: 0.0})()
