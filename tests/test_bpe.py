@@ -136,6 +136,7 @@ def test_fast_and_plain_training_give_the_same_merges_on_every_drawn_text():
         words = Counter(piece.encode() for text in texts for piece in regex.findall(GPT2_PATTERN, text))
         merges = train_bpe(texts, n_tokens).merges
         assert merges == plain_train(words, n_tokens), texts
+        assert train_bpe(texts, 20_000).merges[:len(merges)] == merges          # as here, where ids take 32 bits
         assert len({a + b for a, b in merges}) == len(merges)                   # no two merges make the same token
 
 
