@@ -144,14 +144,15 @@ def lay_out(pieces):
 class TokenRow:
     """All different pieces in one row of tokens, a gap around each: a linked list in arrays, so that a merge moves nothing.
 
-    ids (N,): the token that starts here, or GAP; left, right (N,): places of its neighbours; weight (N,): how often its
-    piece is in the text. A pair's places are those of its first token, an array (n,), rising.
+    ids (N,) int16, or int32 for more than 16,384 tokens: the token that starts here, or GAP; left, right (N,): places of its
+    neighbours; weight (N,): how often its piece is in the text. A pair's places are those of its first token, an array (n,), rising.
     """
 
     def __init__(self, row, weight, n_tokens):
         self.index = np.int64 if len(row) < 1 << 22 else np.int32               # half the memory, a little slower
-        self.before = 1 << (14 if n_tokens <= 1 << 14 else 30)                  # a bit that no id has; GAP, all bits set, stays itself with it
-        self.ids = row.astype(np.int16 if n_tokens <= 1 << 14 else np.int32)    # NumPy sorts 16 bits without comparing them
+        small = n_tokens <= 1 << 14                                             # NumPy sorts 16 bits without comparing them
+        self.mark = 1 << (14 if small else 30)                                  # a bit that no id has; GAP, all bits set, stays itself with it
+        self.ids = row.astype(np.int16 if small else np.int32)
         self.weight = weight
         self.ids[row == 0xFF] = GAP
         self.left, self.right = (np.arange(step, len(row) + step, dtype=self.index) for step in (-1, 1))
@@ -164,7 +165,7 @@ class TokenRow:
         return tally((ids[:-1] << 8 | ids[1:])[i], i, self.weight[i])
 
     def merge(self, a, b, places, new):
-        """Makes a b one token, `new`, wherever it still stands. Returns the Tally of its neighbours, an id before it with the bit `before`."""
+        """Makes a b one token, `new`, wherever it still stands. Returns the Tally of its neighbours, an id before it with the bit `mark`."""
         ids, left, right = self.ids, self.left, self.right
         i = places[ids[places] == a]                                            # (n,) where a stands
         j = right[i]                                                            # (n,) where b stands
@@ -176,7 +177,7 @@ class TokenRow:
         before, after, weight = left[i], right[j], self.weight[i]
         ids[i], ids[j] = new, GAP
         right[i], left[after] = after, i
-        neighbours = np.concatenate([ids[after], ids[before] | self.before])    # a gap before: a new ended there, and counts this one as after
+        neighbours = np.concatenate([ids[after], ids[before] | self.mark])    # a gap before: a new ended there, and counts this one as after
         return tally(neighbours, np.concatenate([i, before]), np.concatenate([weight, weight]))
 
 
@@ -223,8 +224,8 @@ def falling(token):
 class PairQueue:
     """Pairs of tokens, the most frequent first, of equals the greater pair of byte strings. A pair is counted once, when it comes into being."""
 
-    def __init__(self, before):
-        self.before = before                                                    # the bit of TokenRow
+    def __init__(self, mark):
+        self.mark = mark                                                        # TokenRow's
         self.keys = [falling(bytes([byte])) for byte in range(256)]             # of each token
         self.heap = []                                                          # pairs that may be the best
         self.rare = []                                                          # heap of tallies: what is left of each, when its most frequent pairs went to `heap`
@@ -239,7 +240,7 @@ class PairQueue:
         best = counts[-1]
         while counts and counts[-1] == best:
             count, x, span = counts.pop(), ids.pop(), slice(starts.pop(), ends.pop())
-            self.push(count, *((x ^ self.before, new) if x & self.before else (new, x)), places[span])
+            self.push(count, *((x ^ self.mark, new) if x & self.mark else (new, x)), places[span])
         if counts:
             heapq.heappush(self.rare, (-counts[-1], new, found))
 
@@ -258,7 +259,7 @@ class PairQueue:
         new = len(self.keys)
         self.keys.append(falling(token))
         for x, less in zip(found.ids, found.counts):                            # x new was x a; new x was b x; new new was b a
-            pair = (x ^ self.before, a) if x & self.before else (b, a if x == new else x)
+            pair = (x ^ self.mark, a) if x & self.mark else (b, a if x == new else x)
             self.lost[pair] = self.lost.get(pair, 0) + less
         if found.counts:
             self.push_best(new, found)
@@ -272,7 +273,7 @@ def learn_merges(pieces, n_tokens, report=lambda text: None):
     row, weight = lay_out(pieces)
     del pieces                                                                  # the row holds them in a third of the memory
     row, tokens, merges = TokenRow(row, weight, n_tokens), [bytes([byte]) for byte in range(256)], []
-    queue = PairQueue(row.before)
+    queue = PairQueue(row.mark)
     counts, ids, starts, ends, places = row.byte_pairs()
     for count, pair, start, end in zip(counts, ids, starts, ends):
         queue.push(count, *divmod(pair, 256), places[start:end])

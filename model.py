@@ -223,24 +223,25 @@ class KVCache:
         shape = (config.n_layer, B, config.n_head, S, config.n_embd // config.n_head)   # S: room for that many tokens
         self.k, self.v = (torch.zeros(shape, dtype=like.dtype, device=like.device) for _ in range(2))
         self.lengths = torch.zeros(B, dtype=torch.int64, device=like.device)            # tokens so far, row by row
+        self.rows = self.at = self.longest = self.new_lengths = None                    # `place` tells `extend`
 
     def keep(self, rows):
         """Forget the rows (B,) that are False."""
         self.k, self.v, self.lengths = self.k[:, rows], self.v[:, rows], self.lengths[rows]
 
     def place(self, T):
-        """Where the next T tokens of each row go: (B, T). Looked at once for all layers: looking makes a GPU wait."""
+        """Where the next T tokens of each row go: (B, T). Called once for all layers: reading `lengths` makes a GPU wait."""
         device = self.lengths.device
         self.rows = torch.arange(len(self.lengths), device=device)[:, None]                     # (B, 1)
         self.at = self.lengths[:, None] + torch.arange(T, device=device)                        # (B, T)
-        shortest, self.longest = (int(n) + T for n in self.lengths.aminmax())
-        self.ends = None if shortest == self.longest else self.lengths + T                      # (B,): behind the last new token, None where rows agree
+        shortest, self.longest = (n + T for n in torch.stack(self.lengths.aminmax()).tolist())
+        self.new_lengths = None if shortest == self.longest else self.lengths + T               # (B,), the new tokens included; None where rows agree
         return self.at
 
     def extend(self, layer, k, v):
-        """Store k, v (B, H, T, D) where `place` said; returns all keys and values (B, H, S, D), S the longest row, and `ends`."""
+        """Store k, v (B, H, T, D) where `place` said; returns all keys and values (B, H, S, D), S the longest row, and `new_lengths`."""
         self.k[layer][self.rows, :, self.at], self.v[layer][self.rows, :, self.at] = k.transpose(1, 2), v.transpose(1, 2)   # (B, T, H, D)
-        return self.k[layer][:, :, :self.longest], self.v[layer][:, :, :self.longest], self.ends
+        return self.k[layer][:, :, :self.longest], self.v[layer][:, :, :self.longest], self.new_lengths
 
 
 class ScalarGPT(nn.Module):

@@ -33,7 +33,7 @@ from model import END, GPT, SPECIAL_TOKENS, AdamW, GPTConfig, fingerprint, next_
 from run import UserError, flag
 
 PRESETS = {   # "gpu" is the shape of GPT-2 124M (Radford 2019) with batch, rate and warm-up of GPT-3's smallest (Brown 2020, table 2.1 and appendix B)
-    "laptop": dict(n_layer=4, n_head=4, n_embd=128, block_size=64, vocab_size=4096, batch_size=24, accumulate=1, steps=1000, learning_rate=4e-3, warmup=30),
+    "laptop": dict(n_layer=4, n_head=4, n_embd=128, block_size=64, vocab_size=4096, batch_size=24, accumulate=1, steps=780, learning_rate=4e-3, warmup=30),
     "desktop": dict(n_layer=6, n_head=6, n_embd=384, block_size=256, vocab_size=8192, batch_size=64, accumulate=1, steps=5000, learning_rate=2e-3, warmup=100),
     "gpu": dict(n_layer=12, n_head=12, n_embd=768, block_size=1024, vocab_size=50304, batch_size=32, accumulate=16, steps=19000, learning_rate=6e-4, warmup=700),
 }
@@ -63,7 +63,7 @@ class Config(run.CommonConfig):
     muon_rate: float = flag(0.02, "Muon's peak", least=0.0)
     weight_decay: float = flag(0.1, "pulls matrices towards zero", least=0.0)
     warmup: int = flag(-1, "steps until the peak (-1: as the preset has it)", quick=10, least=-1)
-    schedule: str = flag("cosine", "how the learning rate falls: a cosine to a tenth of the peak, a line to zero", choices=("cosine", "linear"))
+    schedule: str = flag("linear", "how the learning rate falls: linear, a line to zero; cosine, to a tenth of the peak", choices=("linear", "cosine"))
     save_every: int = flag(200, "steps between saves", quick=10, least=1)
 
     def __post_init__(self):
@@ -156,7 +156,7 @@ def make_optimizer(model, config):
 
 
 def rate(step, progress, config):
-    """The share of the peak learning rate: linear warm-up, then a cosine down to a tenth (Brown 2020) or a line down to zero (Bergsma 2025); progress in
+    """The share of the peak learning rate: linear warm-up, then a line down to zero (Bergsma 2025) or a cosine down to a tenth (Brown 2020); progress in
     [0, 1] is what is over, in steps or in time."""
     fall = 1 - progress if config.schedule == "linear" else 0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * progress))
     return min(1, (step + 1) / max(1, config.warmup)) * fall
@@ -200,7 +200,7 @@ def heldout_loss(model, shards, T, device, most=4096):
     last = min(most, len(shards)) - 1
     T, total, judged = min(T, last), 0.0, 0
     starts = [*range(0, last - T, max(1, T // 2)), last - T]
-    size = max(1, min(32, 8192 // T))                                               # windows at a time: logits of 8192 tokens are memory enough
+    size = max(1, min(32, 8192 // T))                                               # windows at a time: about 8192 tokens, for the memory that their logits take
     for first in range(0, len(starts), size):
         rows, mask = [], []
         for start in starts[first : first + size]:
@@ -270,31 +270,39 @@ def matmul_flops(device, seconds=0.05):
     """Floating-point operations a second of matrix products here and now, in the dtype of the training: what the machine could do at best."""
     n, dtype = (8192, torch.bfloat16) if device.type == "cuda" else (1024, torch.float32)
     a, count = torch.randn(n, n, device=device, generator=torch.Generator(device).manual_seed(0)).to(dtype), 0
-    a @ a
+    float((a @ a)[0, 0])                                                 # reading a number waits for a GPU to finish
     started = time.time()
     while time.time() - started < seconds:
-        float((a @ a)[0, 0])                                             # reading a number waits for a GPU to finish
+        float((a @ a)[0, 0])
         count += 1
     return count * 2 * n**3 / (time.time() - started)
 
 
-def compiled(state):
-    """torch.compile(state.model), and one batch of zeros through it: the clock of training shall not count the compiler's half minute."""
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")          # this and the next line: the same seed gives the same bits. Without them the
-    torch.use_deterministic_algorithms(True, warn_only=True)             # compiled embedding, for one, adds up its gradient in any order
-    torch.utils.deterministic.fill_uninitialized_memory = False
-    network, config = torch.compile(state.model), state.config
-    with torch.autocast("cuda", torch.bfloat16):
-        next_token_loss(network, torch.zeros(config.batch_size // state.team.size, config.block_size + 1, dtype=torch.int64, device=state.team.device)).backward()
+def make_gpu_repeatable():
+    """The same seed, the same bits, on a GPU too. Before its first matrix product: cuBLAS reads its variable once."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)             # else the compiled embedding, for one, adds up its gradient in any order
+    torch.utils.deterministic.fill_uninitialized_memory = False          # a search for bugs, and it takes time
+
+
+def compile_now(state, network):
+    """Sends one batch of zeros through a compiled network, so that tokens_per_second does not count half a minute of compiling (--minutes does)."""
+    config, team = state.config, state.team
+    zeros = torch.zeros(config.batch_size // team.size, config.block_size + 1, dtype=torch.int64, device=team.device)
+    with (network.no_sync() if team.size > 1 else nullcontext()), torch.autocast("cuda", torch.bfloat16):
+        next_token_loss(network, zeros).backward()
     state.optimizer.zero_grad()
-    return network
 
 
 def train(state, shards, heldout, tokenizer):
     """Runs until the steps or the minutes are over; Ctrl-C saves first. state.curve gets [step, train loss, held-out loss] rows, means since the row before."""
     config, team, stop = state.config, state.team, []
-    network = compiled(state) if team.device.type == "cuda" else state.model
+    on_gpu = team.device.type == "cuda"
+    network = torch.compile(state.model) if on_gpu else state.model
     network = DistributedDataParallel(network) if team.size > 1 else network
+    if on_gpu:
+        make_gpu_repeatable()
+        compile_now(state, network)
     before = signal.signal(signal.SIGINT, lambda *_: stop.append(True))  # a step is never left half done
     total, now = (config.steps, lambda: state.step) if not config.minutes else (max(1, int(60 * config.minutes)), lambda: int(time.time() - state.started))
     progress, losses, every = run.Progress(total, now(), "step" if not config.minutes else "second"), [], max(1, min(100, config.steps // 14))
@@ -302,10 +310,10 @@ def train(state, shards, heldout, tokenizer):
         started = time.time()
         losses.append(update(state, network, shards))
         done = state.progress() >= 1
-        if speaks := state.step % every == 0 or done:
+        if due := (state.step % every == 0 or done):
             loss = team.agree(float(torch.stack(losses).mean()))         # waits for a GPU to finish: its work belongs to the time of training
         state.training_seconds += time.time() - started
-        if speaks:
+        if due:
             state.curve.append([state.step, loss, heldout_loss(state.model, heldout, config.block_size, team.device)])
             state.matmul_rates.append(matmul_flops(team.device))
             losses = []
@@ -396,9 +404,10 @@ def judge(state, heldout, description):
     tokens_a_byte = description["heldout"]["tokens"] / description["heldout"]["bytes"]
     speed = state.step * config.batch_size * config.accumulate * config.block_size / max(1e-9, state.training_seconds)
     flops = 6 * parameters + 12 * config.n_layer * config.n_embd * config.block_size    # a token, forward and backward (Chowdhery 2022, appendix B)
+    gpus = state.team.size if state.team.device.type == "cuda" else 1                   # each measured its own rate
     rate = sum(state.matmul_rates) / len(state.matmul_rates) if state.matmul_rates else matmul_flops(state.team.device)
     return {"steps": state.step, "parameters": parameters, "val_loss": loss, "val_bits_per_byte": loss / math.log(2) * tokens_a_byte,
-            "tokens_per_second": speed, "flops_per_token": flops, "matmul_flops_per_second": rate, "share_of_matmul_rate": speed * flops / rate}
+            "tokens_per_second": speed, "flops_per_token": flops, "matmul_flops_per_second": rate, "share_of_matmul_rate": speed * flops / rate / gpus}
 
 
 def main():

@@ -26,9 +26,9 @@ def use(name):
 
 
 def choose_backend(*tensors):
-    """The backend for these tensors, loaded: what use() or the environment variable KERNELS says, else triton on a GPU, torch elsewhere.
+    """The backend for these tensors, Triton imported if it is that: what use() or the environment variable KERNELS says, else triton on a GPU, torch elsewhere.
 
-    Raises ValueError for tensors on different devices or an unknown name, RuntimeError where Triton has nothing to run on.
+    Raises ValueError for tensors on different devices or an unknown name, RuntimeError where Triton has nothing to run on or is not installed.
     """
     global _loaded
     devices = {str(t.device) for t in tensors}
@@ -40,7 +40,7 @@ def choose_backend(*tensors):
         raise ValueError(f"KERNELS={name} in the environment: choose one of {', '.join(BACKENDS)}")
     if name == "triton" and not on_gpu and os.environ.get("TRITON_INTERPRET") != "1":
         raise RuntimeError("Triton kernels need a GPU: move the tensors there, or set TRITON_INTERPRET=1 before Python starts, or use KERNELS=torch")
-    if name == "triton" and not _loaded:                         # here, before torch.compile reads the functions that launch the kernels
+    if name == "triton" and not _loaded:                         # run.pick_device comes by here, before torch.compile reads what launches the kernels
         for file in ("kernels.attention", "kernels.softmax"):
             load_triton(vars(sys.modules[file]))
         _loaded = True

@@ -25,7 +25,6 @@ if not __package__:
 from kernels import choose_backend, load_triton, to_numpy, to_torch, triton_kernel
 
 TILE = 64                       # rows and columns of a tile in NumPy; the kernels' tiles stand in BLOCKS
-LOG2E = 1.4426950408889634      # exp(x) = exp2(x * LOG2E), and exp2 is what the GPU has
 
 
 # -------------------------------------------------------------------------------------------------------- 1 NumPy: the definition, in tiles
@@ -132,7 +131,7 @@ def see_keys(acc, total, top, q, k_base, v_base, first, stop, last_key, length, 
         s = dot(q, tl.trans(k))                                          # (BLOCK_M, BLOCK_N)
         if EDGE:
             s = tl.where(start + tl.arange(0, BLOCK_N)[None, :] <= last_key[:, None], s, float("-inf"))
-        new_top = tl.maximum(top, tl.max(s, 1) * scale)                  # in base 2: scale holds LOG2E
+        new_top = tl.maximum(top, tl.max(s, 1) * scale)                  # in base 2: scale holds log2(e), as exp(x) = exp2(x log2(e))
         p = tl.math.exp2(s * scale - new_top[:, None])
         shrink = tl.math.exp2(top - new_top)
         # eight sums a row, added up after the loop: the sum then needs no exchange between threads inside it
@@ -147,7 +146,7 @@ def see_keys(acc, total, top, q, k_base, v_base, first, stop, last_key, length, 
 def attention_kernel(q_ptr, k_ptr, v_ptr, o_ptr, lse_ptr, lengths_ptr, H, Tq, Tk,
                      D: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, CAUSAL: tl.constexpr):
     """One program: BLOCK_M queries of one head (Dao 2023, algorithm 1). The masked tiles come first: fewer values stay alive in the long loop."""
-    scale: tl.constexpr = 1.4426950408889634 / D ** 0.5                  # LOG2E / sqrt(D)
+    scale: tl.constexpr = 1.4426950408889634 / D ** 0.5                  # log2(e) / sqrt(D); no argument: torch.compile would pass it as float64
     start, head = tl.program_id(0) * BLOCK_M, tl.program_id(1).to(tl.int64)
     q_at, k_at, row = head * Tq * D, head * Tk * D, start + tl.arange(0, BLOCK_M)
     length = Tk
@@ -187,7 +186,7 @@ def add_dq(dq, q, do, lse, delta, k_base, v_base, first, stop, last_key, Tk, sca
 def dq_kernel(q_ptr, k_ptr, v_ptr, o_ptr, do_ptr, lse_ptr, delta_ptr, dq_ptr, Tq, Tk,
               D: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, CAUSAL: tl.constexpr):
     """dq of BLOCK_M queries, and their delta, which dkdv_kernel reads afterwards."""
-    scale: tl.constexpr = 1.4426950408889634 / D ** 0.5                  # LOG2E / sqrt(D)
+    scale: tl.constexpr = 1.4426950408889634 / D ** 0.5                  # log2(e) / sqrt(D)
     start, head = tl.program_id(0) * BLOCK_M, tl.program_id(1).to(tl.int64)
     q_at, k_at, row = head * Tq * D, head * Tk * D, start + tl.arange(0, BLOCK_M)
     last_key, for_all, stop = tl.zeros_like(row) + Tk - 1, Tk, Tk
@@ -205,7 +204,7 @@ def dq_kernel(q_ptr, k_ptr, v_ptr, o_ptr, do_ptr, lse_ptr, delta_ptr, dq_ptr, Tq
     dq = tl.zeros([BLOCK_M, BLOCK_D], tl.float32)
     dq = add_dq(dq, q, do, lse, delta, k_ptr + k_at, v_ptr + k_at, edge, stop, last_key, Tk, scale, D, BLOCK_N, True)
     dq = add_dq(dq, q, do, lse, delta, k_ptr + k_at, v_ptr + k_at, 0, edge, last_key, Tk, scale, D, BLOCK_N, False)
-    store_tile(dq_ptr + q_at, start, Tq, dq * (scale * 0.6931471805599453), D)            # scale without LOG2E: 1 / sqrt(D)
+    store_tile(dq_ptr + q_at, start, Tq, dq * (scale * 0.6931471805599453), D)            # scale without log2(e): 1 / sqrt(D)
 
 
 @triton_kernel
@@ -230,7 +229,7 @@ def add_dkdv(dk, dv, k, v, q_base, do_base, lse_base, delta_base, first, stop, f
 def dkdv_kernel(q_ptr, k_ptr, v_ptr, do_ptr, lse_ptr, delta_ptr, dk_ptr, dv_ptr, Tq, Tk,
                 D: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, CAUSAL: tl.constexpr):
     """dk and dv of BLOCK_N keys: the diagonal, the ragged last queries, then all tiles between, which need no mask."""
-    scale: tl.constexpr = 1.4426950408889634 / D ** 0.5                  # LOG2E / sqrt(D)
+    scale: tl.constexpr = 1.4426950408889634 / D ** 0.5                  # log2(e) / sqrt(D)
     start, head = tl.program_id(0) * BLOCK_N, tl.program_id(1).to(tl.int64)
     q_at, k_at, row_at = head * Tq * D, head * Tk * D, head * Tq
     k = load_tile(k_ptr + k_at, start, Tk, BLOCK_N, D, BLOCK_D, True)
@@ -250,7 +249,7 @@ def dkdv_kernel(q_ptr, k_ptr, v_ptr, do_ptr, lse_ptr, delta_ptr, dk_ptr, dv_ptr,
     dk, dv = add_dkdv(dk, dv, k, v, q_ptr, do_ptr, lse_ptr, delta_ptr, tail, Tq, first_query, Tq, scale, D, BLOCK_M, True)
     dk, dv = add_dkdv(dk, dv, k, v, q_ptr, do_ptr, lse_ptr, delta_ptr, for_all, tail, first_query, Tq, scale, D, BLOCK_M, False)
     store_tile(dv_ptr + k_at, start, Tk, dv, D)
-    store_tile(dk_ptr + k_at, start, Tk, dk * (scale * 0.6931471805599453), D)            # scale without LOG2E: 1 / sqrt(D)
+    store_tile(dk_ptr + k_at, start, Tk, dk * (scale * 0.6931471805599453), D)            # scale without log2(e): 1 / sqrt(D)
 
 
 # (BLOCK_M queries, BLOCK_N keys, warps) for half precision, by padded head size: as large as registers and shared memory hold without spilling.

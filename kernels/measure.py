@@ -23,7 +23,8 @@ import kernels
 
 # -------------------------------------------------------------------------------------------------------- times
 def seconds(function, device, budget=0.5):
-    """Of one call. On a CPU the fastest of several: noise only ever adds. On a GPU the median between events in its queue, its cache emptied before each."""
+    """Seconds that one call takes. On a CPU the fastest of several, as noise only ever adds; on a GPU the median, timed by events in its queue, its cache
+    emptied before each call."""
     if device == "cuda":
         from triton.testing import do_bench
         return do_bench(function, rep=1000 * budget, return_mode="median") / 1000

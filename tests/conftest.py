@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 ON_GPU = os.environ | {"PYTHONPATH": str(ROOT)}                          # of the processes, whatever a test does to its own meanwhile
-ENVIRONMENT = ON_GPU | {"CUDA_VISIBLE_DEVICES": ""}                      # beside a GPU too most run on the CPU, where the same seed gives the same bits
+ENVIRONMENT = ON_GPU | {"CUDA_VISIBLE_DEVICES": ""}                      # hides a GPU from most: what these tests compare is claimed for the CPU
 
 
 SUBMITTED = {}                                                           # our file's path -> the student's

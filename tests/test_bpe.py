@@ -136,12 +136,19 @@ def test_fast_and_plain_training_give_the_same_merges_on_every_drawn_text():
         words = Counter(piece.encode() for text in texts for piece in regex.findall(GPT2_PATTERN, text))
         merges = train_bpe(texts, n_tokens).merges
         assert merges == plain_train(words, n_tokens), texts
-        assert train_bpe(texts, 20_000).merges[:len(merges)] == merges          # as here, where ids take 32 bits
+        assert train_bpe(texts, 20_000).merges[:len(merges)] == merges          # the same where ids take 32 bits
         assert len({a + b for a, b in merges}) == len(merges)                   # no two merges make the same token
 
 
 def test_counts_may_pass_two_thousand_millions():
     assert bpe.learn_merges({b"ab": 1 << 31, b"cd": 1 << 31, b"xab": 1}, 258) == [(b"a", b"b"), (b"c", b"d")]
+
+
+def test_the_last_ids_of_sixteen_bits_merge_as_with_32():
+    rng, limit = random.Random(3), 1 << 14
+    text = " ".join("".join(rng.choices("abcdefghij", k=7)) for _ in range(12_000))
+    merges = train_bpe([text], limit).merges
+    assert len(merges) == limit - 256 and merges == train_bpe([text], limit + 1).merges[:-1]
 
 
 def test_fast_and_plain_training_agree_on_english(text):
