@@ -177,7 +177,7 @@ class TokenRow:
         before, after, weight = left[i], right[j], self.weight[i]
         ids[i], ids[j] = new, GAP
         right[i], left[after] = after, i
-        neighbours = np.concatenate([ids[after], ids[before] | self.mark])    # a gap before: a new ended there, and counts this one as after
+        neighbours = np.concatenate([ids[after], ids[before] | self.mark])      # a gap before: a new ended there, and counts this one as after
         return tally(neighbours, np.concatenate([i, before]), np.concatenate([weight, weight]))
 
 

@@ -244,6 +244,11 @@ class Run:
         return self.team.agree(min(1.0, (time.time() - self.started) / (60 * self.config.minutes)), how="first")
 
 
+def mixed_precision(device):
+    """Context in which a GPU multiplies matrices in bfloat16; weights, optimizer and everything on a CPU stay float32."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
+
+
 def update(state, network, shards):
     """One optimizer step on `accumulate` batches. Returns the mean loss of this process' rows, nats a token."""
     config, team, total = state.config, state.team, 0.0
@@ -252,7 +257,7 @@ def update(state, network, shards):
         tokens = tokens[team.rank :: team.size].to(team.device)                                 # each trains on its own part of them
         last = part == config.accumulate - 1
         with nullcontext() if last or team.size == 1 else network.no_sync():                    # gradients meet once a step
-            with torch.autocast(team.device.type, torch.bfloat16, enabled=team.device.type == "cuda"):
+            with mixed_precision(team.device):
                 loss = next_token_loss(network, tokens)
             (loss / config.accumulate).backward()
         total += loss.detach() / config.accumulate
@@ -289,7 +294,7 @@ def compile_now(state, network):
     """Sends one batch of zeros through a compiled network, so that tokens_per_second does not count half a minute of compiling (--minutes does)."""
     config, team = state.config, state.team
     zeros = torch.zeros(config.batch_size // team.size, config.block_size + 1, dtype=torch.int64, device=team.device)
-    with (network.no_sync() if team.size > 1 else nullcontext()), torch.autocast("cuda", torch.bfloat16):
+    with (network.no_sync() if team.size > 1 else nullcontext()), mixed_precision(team.device):
         next_token_loss(network, zeros).backward()
     state.optimizer.zero_grad()
 

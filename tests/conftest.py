@@ -118,10 +118,15 @@ def running(request, tmp_path_factory):
     pool.shutdown(cancel_futures=True)
 
 
-@beside
-def quick_out(out):
-    """A folder in which all four stages ran with --quick, in order."""
+def run_stages(out, *flags, env=ENVIRONMENT):
+    """All four stages with --quick and more flags, in order; returns the folder."""
     for stage in ("pretrain", "sft", "rm", "ppo"):
-        code, printed, errors = run_script(f"train_{stage}.py", "--quick", "--out", out)
+        code, printed, errors = run_script(f"train_{stage}.py", "--quick", "--out", out, *flags, env=env)
         assert code == 0, f"train_{stage}.py --quick failed:\n{printed[-2000:]}{errors[-3000:]}"
     return out
+
+
+@beside
+def quick_out(out):
+    """A folder in which all four stages ran."""
+    return run_stages(out)

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import run
-from conftest import ON_GPU, run_script
+from conftest import ON_GPU, run_stages
 
 
 @dataclass
@@ -132,8 +132,7 @@ run.main(main)
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 def test_all_four_stages_run_on_a_gpu(tmp_path):
-    for stage in ("pretrain", "sft", "rm", "ppo"):
-        code, _, errors = run_script(f"train_{stage}.py", "--quick", "--device", "cuda", "--out", tmp_path, env=ON_GPU)
-        assert code == 0 and (tmp_path / f"{stage}.json").exists(), errors
+    run_stages(tmp_path, "--device", "cuda", env=ON_GPU)
+    assert all((tmp_path / f"{stage}.json").exists() for stage in ("pretrain", "sft", "rm", "ppo"))
     curve = json.loads((tmp_path / "pretrain.json").read_text())["curve"]
     assert curve[-1][1] < curve[0][1] - 1                                # nats: in bfloat16 and compiled, it still learns
