@@ -85,17 +85,56 @@ def to_bytes(text):
 
 
 # ------------------------------------------------------------------------------------------------------------- training
+LETTER, SIGN, WHITE, BLANK, STOP = 1, 2, 3, 4, 5                                # kinds of ASCII's bytes: WHITE is space but for " ", STOP a zero; 0 is all else
+KINDS = [{"\0": STOP, " ": BLANK}.get(char, LETTER if char.isalpha() else WHITE if char in "\t\n\v\f\r" else SIGN) for char in map(chr, range(128))]
+KINDS = bytes(KINDS + [0] * 128)
+WIDE_SPACE = re.compile(r"[^\S\0-\x7f]")
+FIRST_BYTES = np.array([(1 << 8 * n) - 1 for n in range(9)], "<u8")             # masks for the first n of eight
+
+
+def find_chunks(texts):
+    """bytes, texts with a zero before, between and after them, none with WIDE_SPACE -> their chunks: (n,) uint64, those of up to eight bytes, each
+    read as a number, and an iterator of bytes, the others.
+
+    A cut is right behind a letter unless another may follow, and before a space with something visible on one of its sides.
+    """
+    padded = texts + bytes(8)
+    kind = np.frombuffer(padded.translate(KINDS), np.uint8)
+    before, here, after = kind[:-2], kind[1:-1], kind[2:]
+    cut = (before == LETTER) & (here > LETTER) | (here == BLANK) & ((before < WHITE) | (after < WHITE)) | (here == STOP) | (before == STOP)
+    bounds = np.flatnonzero(cut[:len(texts)]) + 1
+    starts, ends = bounds[:-1], bounds[1:]
+    short = ends - starts <= 8
+    eight_bytes = np.ndarray(len(texts), "<u8", padded, strides=1)              # those from each place on
+    numbers = eight_bytes[starts[short]] & FIRST_BYTES[(ends - starts)[short]]
+    return numbers, (texts[start:end] for start, end in zip(starts[~short].tolist(), ends[~short].tolist()))
+
+
 def count_batch(texts, pattern, special_tokens):
-    """list of str -> dict of pieces (bytes): count. Equal chunks are counted first and cut into pieces once."""
+    """list of str -> dict of pieces (bytes): count. Equal chunks are counted first and cut into pieces once.
+
+    Most are short, and eight bytes are a number: NumPy sorts a million numbers in a tenth of the time in which a dict finds as many words.
+    """
     to_chunks, to_pieces = splitters(pattern)
-    chunks, pieces = Counter(), {}
-    for text in texts:
-        for part in special_finder(special_tokens).split(text)[::2]:            # nothing merges across a special token
-            chunks.update(to_chunks(part))
-    for chunk, count in chunks.items():
-        for piece in to_pieces(chunk):
-            pieces[piece] = pieces.get(piece, 0) + count
-    return {to_bytes(piece): count for piece, count in pieces.items()}
+    parts = chain.from_iterable(special_finder(special_tokens).split(text)[::2] for text in texts)     # nothing merges across a special token
+    numbers, counts = [np.zeros(1, "<u8")], Counter()
+    for batch in batched(parts, 1 << 20):
+        plain = []
+        for part in batch:
+            if pattern == GPT2_PATTERN and "\0" not in part and (part.isascii() or not WIDE_SPACE.search(part)):
+                plain.append(to_bytes(part))
+            else:
+                counts.update(map(to_bytes, to_chunks(part)))
+        short, longer = find_chunks(b"\0".join([b"", *plain, b""]))
+        numbers.append(short)
+        counts.update(longer)
+    numbers, times = np.unique(np.concatenate(numbers), return_counts=True)
+    counts.update(dict(zip(numbers[1:].view("S8").tolist(), times[1:].tolist())))   # all but 0, the zeros around the texts
+    for chunk in [chunk for chunk in counts if not chunk.removeprefix(b" ").isalpha()]:
+        count = counts.pop(chunk)
+        for piece in map(to_bytes, to_pieces(chunk.decode())):
+            counts[piece] = counts.get(piece, 0) + count
+    return dict(counts)
 
 
 def batched(texts, size):

@@ -206,6 +206,9 @@ def test_chunks_cut_again_are_the_pieces_of_the_whole_text():
         pieces = cut(text)
         assert [piece for chunk in to_chunks(text) for piece in to_pieces(chunk)] == pieces, repr(text)
         assert all(cut(piece) == [piece] for piece in pieces), repr(text)       # so that pieces can share the cache with chunks
+        assert bpe.count_batch([text], GPT2_PATTERN, frozenset()) == Counter(map(str.encode, pieces)), repr(text)
+    counted = bpe.count_batch(texts, GPT2_PATTERN, frozenset(SPECIALS))
+    assert counted == Counter(piece.encode() for text in texts for piece in cut(text))
 
 
 def test_encoding_is_every_merge_in_the_order_learnt(tokenizer, text):
