@@ -81,60 +81,65 @@ def to_bytes(text):
     try:
         return text.encode()
     except UnicodeEncodeError as error:
-        raise ValueError(f"lone surrogate {text[error.start]!r} in {text[:40]!r}: not a character, cannot be encoded") from None
+        near = text[max(0, error.start - 20):error.start + 20]
+        raise ValueError(f"lone surrogate {text[error.start]!r} in {near!r}: not a character, cannot be encoded") from None
 
 
 # ------------------------------------------------------------------------------------------------------------- training
-LETTER, SIGN, WHITE, BLANK, STOP = 1, 2, 3, 4, 5                                # kinds of ASCII's bytes: WHITE is space but for " ", STOP a zero; 0 is all else
-KINDS = [{"\0": STOP, " ": BLANK}.get(char, LETTER if char.isalpha() else WHITE if char in "\t\n\v\f\r" else SIGN) for char in map(chr, range(128))]
-KINDS = bytes(KINDS + [0] * 128)
-WIDE_SPACE = re.compile(r"[^\S\0-\x7f]")
+OTHER, LETTER, SIGN, WHITE, BLANK, STOP = range(6)                              # kinds of bytes; find_chunks compares them, so the order matters
+
+
+def byte_kind(byte):
+    """bytes of length one -> OTHER: of a character beyond ASCII; SIGN: also digits and controls; WHITE: white space but " ", which is BLANK; STOP: zero."""
+    return (STOP if byte == b"\0" else BLANK if byte == b" " else LETTER if byte.isalpha() else WHITE if byte.isspace()
+            else SIGN if byte.isascii() else OTHER)
+
+
+BYTE_KINDS = bytes(byte_kind(bytes([byte])) for byte in range(256))
+WIDE_SPACE = re.compile(r"[^\S\0-\x7f]")                                        # white space beyond ASCII
 FIRST_BYTES = np.array([(1 << 8 * n) - 1 for n in range(9)], "<u8")             # masks for the first n of eight
 
 
-def find_chunks(texts):
-    """bytes, texts with a zero before, between and after them, none with WIDE_SPACE -> their chunks: (n,) uint64, those of up to eight bytes, each
-    read as a number, and an iterator of bytes, the others.
-
-    A cut is right behind a letter unless another may follow, and before a space with something visible on one of its sides.
-    """
-    padded = texts + bytes(8)
-    kind = np.frombuffer(padded.translate(KINDS), np.uint8)
-    before, here, after = kind[:-2], kind[1:-1], kind[2:]
-    cut = (before == LETTER) & (here > LETTER) | (here == BLANK) & ((before < WHITE) | (after < WHITE)) | (here == STOP) | (before == STOP)
-    bounds = np.flatnonzero(cut[:len(texts)]) + 1
+def find_chunks(joined):
+    """bytes, texts without WIDE_SPACE, a zero around each -> (n,) uint64, the chunks of up to eight bytes, each read as a number (the zeros
+    around the texts, too, as 0), and an iterator of bytes, the longer ones."""
+    padded = joined + bytes(8)                                                  # so that eight bytes can be read from every place
+    kinds = np.frombuffer(padded.translate(BYTE_KINDS), np.uint8)
+    before, here, after = kinds[:-2], kinds[1:-1], kinds[2:]                    # `here` starts at place 1
+    behind_word = (before == LETTER) & (here > LETTER)                          # OTHER may be one more letter
+    before_space = (here == BLANK) & ((before < WHITE) | (after < WHITE))       # something visible beside it
+    cut = behind_word | before_space | (before == STOP) | (here == STOP)
+    bounds = np.flatnonzero(cut[:len(joined)]) + 1
     starts, ends = bounds[:-1], bounds[1:]
     short = ends - starts <= 8
-    eight_bytes = np.ndarray(len(texts), "<u8", padded, strides=1)              # those from each place on
+    eight_bytes = np.ndarray(len(joined), "<u8", padded, strides=1)             # at each place, the eight bytes from there on
     numbers = eight_bytes[starts[short]] & FIRST_BYTES[(ends - starts)[short]]
-    return numbers, (texts[start:end] for start, end in zip(starts[~short].tolist(), ends[~short].tolist()))
+    return numbers, (joined[start:end] for start, end in zip(starts[~short].tolist(), ends[~short].tolist()))
 
 
-def count_batch(texts, pattern, special_tokens):
-    """list of str -> dict of pieces (bytes): count. Equal chunks are counted first and cut into pieces once.
-
-    Most are short, and eight bytes are a number: NumPy sorts a million numbers in a tenth of the time in which a dict finds as many words.
-    """
+def count_batch(texts, pattern, special_tokens, size=1 << 20):
+    """list of str -> Counter of pieces (bytes). Equal chunks are counted first and cut into pieces once."""
     to_chunks, to_pieces = splitters(pattern)
     parts = chain.from_iterable(special_finder(special_tokens).split(text)[::2] for text in texts)     # nothing merges across a special token
-    numbers, counts = [np.zeros(1, "<u8")], Counter()
-    for batch in batched(parts, 1 << 20):
-        plain = []
+    numbers, counts = [np.zeros(0, "<u8")], Counter()
+    for batch in batched(parts, size):
+        simple = []
         for part in batch:
+            encoded = to_bytes(part)
             if pattern == GPT2_PATTERN and "\0" not in part and (part.isascii() or not WIDE_SPACE.search(part)):
-                plain.append(to_bytes(part))
+                simple.append(encoded)
             else:
-                counts.update(map(to_bytes, to_chunks(part)))
-        short, longer = find_chunks(b"\0".join([b"", *plain, b""]))
+                counts.update(map(str.encode, to_chunks(part)))
+        short, longer = find_chunks(b"\0".join([b"", *simple, b""]))
         numbers.append(short)
         counts.update(longer)
-    numbers, times = np.unique(np.concatenate(numbers), return_counts=True)
-    counts.update(dict(zip(numbers[1:].view("S8").tolist(), times[1:].tolist())))   # all but 0, the zeros around the texts
-    for chunk in [chunk for chunk in counts if not chunk.removeprefix(b" ").isalpha()]:
-        count = counts.pop(chunk)
-        for piece in map(to_bytes, to_pieces(chunk.decode())):
-            counts[piece] = counts.get(piece, 0) + count
-    return dict(counts)
+    different, times = np.unique(np.concatenate(numbers), return_counts=True)   # equal numbers are found by sorting
+    counts.update(dict(zip(different.view("S8").tolist(), times.tolist())))     # S8: bytes, without the zeros at their end
+    for chunk in [chunk for chunk in counts if not chunk.removeprefix(b" ").isalpha()]:     # a single word is a piece already
+        count = counts.pop(chunk)                                               # b"", the zeros around the texts, has no pieces
+        for piece in to_pieces(chunk.decode()):
+            counts[piece.encode()] += count
+    return counts
 
 
 def batched(texts, size):
