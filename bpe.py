@@ -125,7 +125,7 @@ def count_batch(texts, pattern, special_tokens, size=1 << 20):
     for batch in batched(parts, size):
         simple = []
         for part in batch:
-            encoded = to_bytes(part)
+            encoded = to_bytes(part)                                            # refuses lone surrogates on both ways
             if pattern == GPT2_PATTERN and "\0" not in part and (part.isascii() or not WIDE_SPACE.search(part)):
                 simple.append(encoded)
             else:
