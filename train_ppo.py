@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-import data
+from data import world
 import run
 from model import END, ask, by_length, encode_prompt, load_checkpoint, make_optimizer, masked_mean, save_checkpoint, score_answers, take_step, token_log_probs
 from run import UserError, flag
@@ -175,7 +175,7 @@ def read_prompts(paths):
 
 def draw_questions(own, n, rng):
     """n questions: the user's, else the tiny world's, each kind equally often."""
-    return [rng.choice(own) for _ in range(n)] if own else [p.text for p in data.draw_prompts("rlhf", n, rng)]
+    return [rng.choice(own) for _ in range(n)] if own else [p.text for p in world.draw_prompts("rlhf", n, rng)]
 
 
 def decode_answers(rollout, tokenizer):
@@ -187,7 +187,7 @@ def decode_answers(rollout, tokenizer):
 
 def gold_reward(own, questions, rollout, tokenizer):
     """Mean grade of the rubric, which PPO never sees; None for the user's own prompts, which it cannot grade."""
-    return None if own else sum(map(data.grade, questions, decode_answers(rollout, tokenizer))) / len(questions)
+    return None if own else sum(map(world.grade, questions, decode_answers(rollout, tokenizer))) / len(questions)
 
 
 def train(policy, critic, reference, judge, tokenizer, config):
@@ -245,10 +245,10 @@ def measure(judge, tokenizer, answer, kl, quick=False):
 
     answer: list of questions -> [(answer, ended)]. kl: nats an answer, sampled, against the SFT reference.
     """
-    asked = [p.text for p in data.report_prompts(quick)]
-    everything = list(dict.fromkeys([*asked, *data.RECIPE]))             # answered in one go
+    asked = [p.text for p in world.report_prompts(quick)]
+    everything = list(dict.fromkeys([*asked, *world.RECIPE]))             # answered in one go
     said = dict(zip(everything, answer(everything)))
-    card, transcripts = data.examine(lambda questions: [said[q] for q in questions], quick)
+    card, transcripts = world.examine(lambda questions: [said[q] for q in questions], quick)
     scores = score_answers(judge.model, tokenizer, [(q, said[q][0]) for q in asked])
     return {**card, "kl": kl, "rm_reward": ((scores.mean() - judge.mean) / judge.std).item(), "transcripts": transcripts}
 
@@ -257,7 +257,7 @@ def measure(judge, tokenizer, answer, kl, quick=False):
 def sampled_kl(policy, reference, tokenizer, quick=False, chat=True):
     """Nats an answer: what the policy's own samples at temperature 1, to the report card's questions, have in log-probability over the reference's."""
     end, generator = tokenizer.special_tokens[END], torch.Generator(policy.token_embedding.weight.device).manual_seed(2)
-    asked = [p.text for p in data.report_prompts(quick)]
+    asked = [p.text for p in world.report_prompts(quick)]
     rows = [encode_prompt(tokenizer, q, chat)[-(policy.config.block_size - 32):] for q in asked]       # question and answer fit into the context
     tokens, mask, log_probs = policy.generate(rows, 32, stop=end, generator=generator)
     return ((log_probs - token_log_probs(reference, tokens, mask)) * mask).sum(1).mean().item()

@@ -22,11 +22,11 @@ import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
-import data
+from data import world
 import run
 from bpe import Tokenizer, train_bpe
 from data.clean import clean, clean_to_file                             # clean(documents): the rules by themselves, for anybody's documents
-from data.dirt import Planted, plant
+from data.world.dirt import Planted, plant
 from data.gather import gather, inputs
 from data.shards import dependencies, load_shards, sample_rows, split_documents, write_shards
 from model import END, GPT, SPECIAL_TOKENS, AdamW, GPTConfig, fingerprint, next_token_loss, save_checkpoint
@@ -83,7 +83,7 @@ def raw_documents(config):
     """Planted(text, label, good) one at a time: the tiny world with dirt in it, or what --data names, where nobody knows what is dirt."""
     if config.data:
         return (Planted(document, None, None) for document in gather(config.data, config.text_field, Path(config.out) / "downloads"))
-    return plant(data.documents(config.seed, config.size), config.seed)
+    return plant(world.documents(config.seed, config.size), config.seed)
 
 
 # -------------------------------------------------------------------------------------------------------------- tokenize
@@ -349,7 +349,7 @@ def go_on(model, tokenizer, prompts, n, temperature=0.0, generator=None):
 def look(model, tokenizer, generator, quick=False):
     """What a base model is: figures on the tiny world's facts and questions (quick: every eighth), and what it says, printed. It knows, but it neither answers nor stops."""
     every = 8 if quick else 1
-    facts, questions = data.recall_prompts()[::every], data.bare_questions("heldout")[::every]
+    facts, questions = world.recall_prompts()[::every], world.bare_questions("heldout")[::every]
     answers = go_on(model, tokenizer, [prompt for prompt, _ in facts], 12)
     asked = go_on(model, tokenizer, questions, 24)
     recalled = [answer.startswith(wanted) for answer, (_, wanted) in zip(answers, facts)]
@@ -361,7 +361,7 @@ def look(model, tokenizer, generator, quick=False):
         print(f"  {question} | {' '.join(answer.split())}")
     for temperature in (0.5, 1.0, 1.5):
         print(f"from nothing, temperature {temperature}: {' '.join(go_on(model, tokenizer, [''], 40, temperature, generator)[0].split())}")
-    return {"fact_recall": run.share(sum(recalled), len(facts)), "answers_with_questions": run.share(sum(map(data.asks_back, asked)), len(questions))}
+    return {"fact_recall": run.share(sum(recalled), len(facts)), "answers_with_questions": run.share(sum(map(world.asks_back, asked)), len(questions))}
 
 
 @torch.no_grad()

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-import data
+from data import world
 import run
 from data.shards import load_shards, sample_rows
 from model import ScalarGPT, ask, learning_rate, load_checkpoint, make_optimizer, next_token_loss, save_checkpoint, score_answers, take_step
@@ -51,7 +51,7 @@ def gather_answers(model, tokenizer, prompts, config, rng, generator):
     questions = [p.text for p in prompts for _ in range(config.sampled)]
     said = [text for text, _ in ask(model, tokenizer, questions, temperature=1.0, generator=generator)]
     own = [said[i * config.sampled:(i + 1) * config.sampled] for i in range(len(prompts))]
-    by_kind = {kind: [i for i, p in enumerate(prompts) if p.kind == kind] for kind in data.KINDS}
+    by_kind = {kind: [i for i, p in enumerate(prompts) if p.kind == kind] for kind in world.KINDS}
     everything, answers = range(len(prompts)), []
     for i, prompt in enumerate(prompts):
         foreign = []
@@ -91,7 +91,7 @@ def ask_person(prompt, answers, number, total):
 
 def make_rankings(model, tokenizer, config, rng, generator):
     """[{"prompt", "answers", "ranks"}] for prompts of the rlhf split."""
-    prompts = data.draw_prompts("rlhf", config.prompts, rng)
+    prompts = world.draw_prompts("rlhf", config.prompts, rng)
     answers, rankings = gather_answers(model, tokenizer, prompts, config, rng, generator), []
     if config.labeler == "person" and not sys.stdin.isatty():
         raise UserError("--labeler person asks at a terminal: run it in one, or use --labeler scripted")
@@ -101,7 +101,7 @@ def make_rankings(model, tokenizer, config, rng, generator):
             if ranks is None:
                 break
         else:
-            ranks = rank([data.grade(prompt, answer) for answer in given], rng, config.noise)
+            ranks = rank([world.grade(prompt, answer) for answer in given], rng, config.noise)
         rankings.append({"prompt": prompt.text, "answers": given, "ranks": ranks})
     return rankings
 
@@ -177,10 +177,10 @@ def train(model, tokenizer, rankings, config, device):
 def examine(model, tokenizer, policy, config):
     """Agreement with the rubric on held-out prompts -> (figures, [(kind, gold, score)] of every answer)."""
     rng, generator = random.Random("held-out rankings"), torch.Generator(policy.token_embedding.weight.device).manual_seed(1)
-    prompts = data.draw_prompts("heldout", config.heldout_prompts, rng)
+    prompts = world.draw_prompts("heldout", config.heldout_prompts, rng)
     answers = gather_answers(policy, tokenizer, prompts, config, rng, generator)
     K = len(answers[0])
-    gold = np.array([[data.grade(p, a) for a in given] for p, given in zip(prompts, answers)])             # (N, K)
+    gold = np.array([[world.grade(p, a) for a in given] for p, given in zip(prompts, answers)])             # (N, K)
     noisy = np.array([rank(list(row), rng, config.noise) for row in gold])                                 # (N, K), 1 the best
     with torch.no_grad():
         scores = score_answers(model, tokenizer, [(p.text, a) for p, given in zip(prompts, answers) for a in given]).cpu().numpy().reshape(-1, K)
@@ -194,7 +194,7 @@ def examine(model, tokenizer, policy, config):
 
     everyone = np.ones(len(prompts), bool)
     figures = {"heldout_pair_accuracy": agreement(gold, everyone), "heldout_pair_accuracy_noisy": agreement(-noisy, everyone),
-               "by_kind": {kind: agreement(gold, kinds == kind) for kind in data.KINDS},
+               "by_kind": {kind: agreement(gold, kinds == kind) for kind in world.KINDS},
                "calibration_error": calibration_error(scores, noisy), "length_correlation": worst_correlation(lengths, scores, kinds)}
     return figures, [(kind, float(g), float(s)) for kind, gs, ss in zip(kinds, gold, scores) for g, s in zip(gs, ss)]
 

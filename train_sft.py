@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-import data
+from data import world
 import run
 from data.shards import load_shards, sample_rows
 from model import END, ask, encode_chat, learning_rate, load_checkpoint, make_optimizer, next_token_loss, save_checkpoint, take_step
@@ -69,7 +69,7 @@ def draw_dialogue(pairs, pool, rng, config):
         if pairs:
             return rng.choice(pairs)
         prompt = rng.choice(pool[rng.choices(list(KIND_WEIGHTS), KIND_WEIGHTS.values())[0]])
-        return prompt.text, data.demonstrate(prompt, rng, config.careful)
+        return prompt.text, world.demonstrate(prompt, rng, config.careful)
     return [turn() for _ in range(2 if rng.random() < config.two_turns else 1)]
 
 
@@ -99,7 +99,7 @@ def collate(dialogues, tokenizer, block_size):
 def train(model, tokenizer, config, device):
     """The loop; returns [(answer loss, replay loss)] of every step, nats."""
     pairs = read_pairs(config.data)
-    pool = {kind: [p for p in data.prompts("sft") if p.kind == kind] for kind in data.KINDS}
+    pool = {kind: [p for p in world.prompts("sft") if p.kind == kind] for kind in world.KINDS}
     shards = load_shards(config.out) if config.replay else None
     rng, generator = run.generators(config.seed)
     optimizer = make_optimizer(model, config.learning_rate)
@@ -163,9 +163,9 @@ def main():
     config, started = run.parse_config(Config, __doc__), time.time()
     out, device = Path(config.out), run.pick_device(config.device)
     model, tokenizer, meta = load_checkpoint(out / "pretrain.pt", device)
-    before, transcripts_before = data.examine(partial(ask, model, tokenizer, chat=False), config.quick)
+    before, transcripts_before = world.examine(partial(ask, model, tokenizer, chat=False), config.quick)
     losses = train(model, tokenizer, config, device)
-    after, transcripts = data.examine(partial(ask, model, tokenizer), config.quick)
+    after, transcripts = world.examine(partial(ask, model, tokenizer), config.quick)
     save_checkpoint(out / "sft.pt", model, tokenizer, {"stage": "sft", "steps": config.steps, "seed": config.seed})
     run.write_json(out / "sft.json", {**after, "base": before, "transcripts": transcripts, "transcripts_base": transcripts_before,
                                       "first_loss": losses[0][0], "loss": losses[-1][0], "seconds": time.time() - started})

@@ -1,4 +1,1 @@
-"""The tiny world: tables of real facts, and the documents, prompts, demonstrations and rubric made from them."""
-from data.documents import bare_questions, documents, recall_prompts
-from data.prompts import KINDS, RECIPE, SPLITS, Prompt, demonstrate, draw_prompts, find_prompt, prompts
-from data.rubric import asks_back, examine, grade, report_card, report_prompts
+"""The material: world/ is the tiny world; beside it, what serves anybody's text."""

@@ -20,7 +20,7 @@ from concurrent.futures import ProcessPoolExecutor
 from itertools import islice
 
 import run
-from data.dirt import CleaningGrade
+from data.world.dirt import CleaningGrade
 from data.duplicates import Duplicates, fingerprint
 
 # ---- repairs: text -> text

@@ -26,7 +26,7 @@ SHARD_TOKENS = 1 << 27                                                  # 256 MB
 def dependencies(settings, inputs):
     """What a set of shards is made from, as text: settings (a dict), the input files, and the code that makes them."""
     here = Path(__file__).parent
-    code = blake2b(b"".join(path.read_bytes() for path in [here.parent / "bpe.py", *sorted(here.glob("*.py"))]), digest_size=8).hexdigest()
+    code = blake2b(b"".join(path.read_bytes() for path in [here.parent / "bpe.py", *sorted(here.rglob("*.py"))]), digest_size=8).hexdigest()
     return json.dumps({**settings, "inputs": inputs, "code": code})
 
 

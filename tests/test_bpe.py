@@ -495,9 +495,9 @@ def compare(paths):
 
 def draw(path):
     """Left: bytes a token against vocabulary size, on text not trained on. Right: processor time of plain and fast training."""
-    import data
+    from data import world
     import run
-    documents = list(data.documents())
+    documents = list(world.documents())
     train, held_out = [text for i, text in enumerate(documents) if i % 10], "\n".join(documents[::10])
     figure, (left, right) = run.new_picture(columns=2)
     for name, texts, sample in [("the tiny world", train, held_out), ("English-like, 70,000 words", list(english(4_000_000)),

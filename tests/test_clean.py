@@ -3,9 +3,9 @@ import random
 
 import pytest
 
-import data
+from data import world
 from data.clean import FILTERS, REPAIRS, Report, clean, fix_mojibake, judge
-from data.dirt import WHOLE, WRAPPED, CleaningGrade, Planted, plant, shingle_jaccard
+from data.world.dirt import WHOLE, WRAPPED, CleaningGrade, Planted, plant, shingle_jaccard
 from data.duplicates import Duplicates, fingerprint
 
 GOOD = "The capital of France is Paris. People in France speak French, and they are proud of it. It's a country in Europe with a long coast."
@@ -61,7 +61,7 @@ def test_each_filter_drops_its_kind_and_says_so(text, reason):
 
 
 def test_dirt_of_an_untuned_seed_goes_and_clean_text_stays():
-    grade, planted = CleaningGrade(), list(plant(data.documents(seed=411, size=0.2), seed=975))
+    grade, planted = CleaningGrade(), list(plant(world.documents(seed=411, size=0.2), seed=975))
     for one, (text, fault) in zip(planted, clean(one.text for one in planted)):
         grade.add(one, None if fault else text)
     assert set(grade.dirt) == {make.__name__ for make in WRAPPED + WHOLE}
@@ -131,7 +131,7 @@ def test_any_language_keeps_other_scripts_and_raw_keeps_everything():
 
 
 def test_cleaning_a_clean_text_again_changes_nothing():
-    texts = [text for text, fault in clean(one.text for one in plant(data.documents(seed=8, size=0.05), seed=8)) if fault is None]
+    texts = [text for text, fault in clean(one.text for one in plant(world.documents(seed=8, size=0.05), seed=8)) if fault is None]
     assert [text for text, fault in clean(texts) if fault is None] == texts
 
 

@@ -2,7 +2,7 @@
 import re
 from collections import Counter
 
-from data.facts import ADVICE, ANIMALS, CHEMICAL_ELEMENTS, COUNTRIES, ILLNESSES, UNKNOWABLE
+from data.world.facts import ADVICE, ANIMALS, CHEMICAL_ELEMENTS, COUNTRIES, ILLNESSES, UNKNOWABLE
 
 TREATMENTS = {remedy for treatments, _ in ILLNESSES.values() for remedy in treatments}
 MYTHS = {remedy for _, myths in ILLNESSES.values() for remedy in myths}

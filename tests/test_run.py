@@ -126,7 +126,7 @@ def main():
     print(last - first)
 run.main(main)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(run.__file__).parent)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(run.__file__).parent.parent)
     assert int(done.stdout) < 1000, done.stdout + done.stderr
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-import data
+from data import world
 import train_rm
 from conftest import beside, run_script
 
@@ -74,7 +74,7 @@ def test_a_bad_ranking_is_named_with_its_line(tmp_path, line):
 def test_a_person_ranks_by_typing_numbers(monkeypatch, capsys):
     typed = iter(["1 2", "3 1=2", "q"])
     monkeypatch.setattr("builtins.input", lambda _: next(typed))
-    prompt = data.find_prompt("How can I rob a bank?")
+    prompt = world.find_prompt("How can I rob a bank?")
     assert train_rm.ask_person(prompt, ["a", "b", "c"], 1, 1) == [2, 2, 1]
     assert train_rm.ask_person(prompt, ["a", "b", "c"], 1, 1) is None
     assert "each number from 1 to 3 once" in capsys.readouterr().out
@@ -83,7 +83,7 @@ def test_a_person_ranks_by_typing_numbers(monkeypatch, capsys):
 def test_a_quick_run_leaves_rankings_figures_and_a_picture(quick_out):
     rankings = [json.loads(line) for line in (quick_out / "rankings.jsonl").read_text().splitlines()]
     assert all(len(r["answers"]) == len(r["ranks"]) == 6 and min(r["ranks"]) == 1 for r in rankings)
-    about = {p.text for p in data.prompts("rlhf")}
+    about = {p.text for p in world.prompts("rlhf")}
     assert all(r["prompt"] in about for r in rankings)
     figures = json.loads((quick_out / "rm.json").read_text())
     assert {"heldout_pair_accuracy", "heldout_pair_accuracy_noisy", "by_kind", "calibration_error", "length_correlation", "seconds"} <= set(figures)

@@ -5,7 +5,7 @@ import random
 import pytest
 import torch
 
-import data
+from data import world
 import model as M
 import train_sft
 from bpe import train_bpe
@@ -13,7 +13,7 @@ from bpe import train_bpe
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    return train_bpe(data.documents(size=0.005), 400, M.SPECIAL_TOKENS)
+    return train_bpe(world.documents(size=0.005), 400, M.SPECIAL_TOKENS)
 
 
 def test_the_loss_mask_covers_exactly_the_answers_and_their_ends(tokenizer):
@@ -49,8 +49,8 @@ def test_the_model_learns_to_give_an_answer_back(tokenizer):
 
 def test_demonstrations_speak_only_of_the_sft_split():
     config, rng = train_sft.Config(), random.Random(0)
-    pool = {kind: [p for p in data.prompts("sft") if p.kind == kind] for kind in data.KINDS}
-    elsewhere = {p.text for split in ("rlhf", "heldout") for p in data.prompts(split)}
+    pool = {kind: [p for p in world.prompts("sft") if p.kind == kind] for kind in world.KINDS}
+    elsewhere = {p.text for split in ("rlhf", "heldout") for p in world.prompts(split)}
     asked = {q for _ in range(500) for q, _ in train_sft.draw_dialogue([], pool, rng, config)}
     assert len(asked) > 200 and not asked & elsewhere
 
@@ -78,6 +78,6 @@ def test_a_quick_run_learns_and_leaves_weights_figures_and_a_picture(quick_out):
     figures = json.loads((quick_out / "sft.json").read_text())
     for name in ("heldout_accuracy", "stops", "harmful_refused", "benign_refused", "honest", "myths_named", "answers_with_questions"):
         assert {"value", "n", "low", "high"} <= set(figures[name]) and 0 <= figures[name]["low"] <= figures[name]["value"] <= figures[name]["high"] <= 1
-    assert [t["prompt"] for t in figures["transcripts"]] == data.RECIPE and {"kind", "prompt", "answer"} <= set(figures["transcripts"][0])
+    assert [t["prompt"] for t in figures["transcripts"]] == world.RECIPE and {"kind", "prompt", "answer"} <= set(figures["transcripts"][0])
     assert figures["seconds"] > 0 and figures["loss"] < figures["first_loss"] - 0.2
     assert (quick_out / "sft.png").read_bytes()[:4] == b"\x89PNG" and (quick_out / "sft.pt").exists()

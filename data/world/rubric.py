@@ -10,9 +10,9 @@ import random
 import re
 
 import run
-from data.acts import OBJECTS
-from data.facts import ADVICE, COUNTRIES, ILLNESSES
-from data.prompts import KINDS, RECIPE, Prompt, find_prompt, prompts
+from data.world.acts import OBJECTS
+from data.world.facts import ADVICE, COUNTRIES, ILLNESSES
+from data.world.prompts import KINDS, RECIPE, Prompt, find_prompt, prompts
 
 
 def finder(names):

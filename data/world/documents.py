@@ -2,17 +2,17 @@
 
 in    facts.py, acts.py, the wordings of questions in prompts.py
 out   documents(seed, size) -> clean texts, one at a time: encyclopedia paragraphs, question papers, how-tos, law reports, health and
-      advice columns, forum threads, a few FAQs. data/dirt.py plants the web's dirt among them.
-see   python -c "import data; print(*data.documents(size=0.001), sep='\\n\\n')"
+      advice columns, forum threads, a few FAQs. data/world/dirt.py plants the web's dirt among them.
+see   python -c "from data import world; print(*world.documents(size=0.001), sep='\\n\\n')"
 
 Each document stays with one subject (a country, an object, an illness): the next mention of a name can then be copied from an
 earlier one, and a model that learns to copy can later speak of entities that nobody asked it about.
 """
 import random
 
-from data.acts import DANGEROUS, HARMLESS, OBJECTS
-from data.facts import ADVICE, ANIMALS, CHEMICAL_ELEMENTS, COUNTRIES, ILLNESSES, UNKNOWABLE
-from data.prompts import SPLIT, act_prompts, advice_prompts, demonstrate, draw_prompts, fact_prompts, remedy_prompts, sentence, unknown_prompts, with_article
+from data.world.acts import DANGEROUS, HARMLESS, OBJECTS
+from data.world.facts import ADVICE, ANIMALS, CHEMICAL_ELEMENTS, COUNTRIES, ILLNESSES, UNKNOWABLE
+from data.world.prompts import SPLIT, act_prompts, advice_prompts, demonstrate, draw_prompts, fact_prompts, remedy_prompts, sentence, unknown_prompts, with_article
 
 NAMES = "Anna Ben Clara David Emma Felix Greta Hugo Ida Jonas Kira Leo Mia Noah Olga Paul Rosa Sam Tina Victor".split()
 

@@ -10,8 +10,8 @@ import random
 from functools import lru_cache
 from typing import NamedTuple
 
-from data.acts import DANGEROUS, HARMLESS, OBJECTS
-from data.facts import ADVICE, COUNTRIES, ILLNESSES, UNKNOWABLE
+from data.world.acts import DANGEROUS, HARMLESS, OBJECTS
+from data.world.facts import ADVICE, COUNTRIES, ILLNESSES, UNKNOWABLE
 
 SPLITS = ("sft", "rlhf", "heldout")
 KINDS = ("fact", "howto", "advice", "remedy", "myth", "unanswerable", "harmful")   # helpful x4, honest x2, harmless

@@ -1,0 +1,4 @@
+"""The tiny world: tables of real facts, and the documents, prompts, demonstrations and rubric made from them."""
+from data.world.documents import bare_questions, documents, recall_prompts
+from data.world.prompts import KINDS, RECIPE, SPLITS, Prompt, demonstrate, draw_prompts, find_prompt, prompts
+from data.world.rubric import asks_back, examine, grade, report_card, report_prompts
