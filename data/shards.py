@@ -30,6 +30,15 @@ def dependencies(settings, inputs):
     return json.dumps({**settings, "inputs": inputs, "code": code})
 
 
+def finished_shards(folder, made_from):
+    """shards.json's content where all that the token ids depend on is as it was, else None."""
+    path = Path(folder) / "shards.json"
+    if not path.exists() or not (path.parent / "tokenizer.json").exists():
+        return None
+    description = run.read_json(path)
+    return description if description.get("made_from") == made_from else None
+
+
 # ---- which document goes where
 
 def split_documents(path, heldout_share=0.01, heldout_tail=0.0, characters=0):

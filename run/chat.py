@@ -1,0 +1,123 @@
+"""Talking to a checkpoint: a chat at a terminal, a filter in a pipe, one answer on the command line.
+
+run   python model.py out/ppo.pt        (`--help` lists the flags)
+"""
+import argparse
+import inspect
+import sys
+
+import torch
+
+import model
+import run
+from model import END, ScalarGPT, encode_chat, encode_prompt, load_checkpoint
+
+
+class Talker:
+    """A checkpoint that answers: in the chat template, or (a base model) by going on with text."""
+
+    def __init__(self, checkpoint, options):
+        device = run.pick_device(options.device)
+        self.model, self.tokenizer, meta = load_checkpoint(checkpoint, device)
+        if isinstance(self.model, ScalarGPT):
+            raise run.UserError("this checkpoint scores answers, it does not write any: talk to "
+                                "pretrain.pt, sft.pt or ppo.pt")
+        self.options, self.chat = options, meta.get("stage") != "pretrain"
+        self.generator = torch.Generator(device).manual_seed(options.seed)
+        self.turns = []
+
+    def prompt_ids(self, prompt):
+        """The dialogue so far and the new prompt; the oldest turns go where the context is full."""
+        if not self.chat:
+            return encode_prompt(self.tokenizer, prompt, chat=False)
+        room = self.model.config.block_size - self.options.max_new_tokens
+        while True:
+            ids = encode_chat(self.tokenizer, [*self.turns, (prompt, None)])
+            if len(ids) <= room or not self.turns:
+                return ids
+            self.turns.pop(0)
+
+    def say(self, prompt):
+        """The answer, bit by bit as it is sampled; a character split over two tokens waits for its
+        second half."""
+        options, stop = self.options, self.tokenizer.special_tokens[END]
+        steps = self.model.stream(
+            [self.prompt_ids(prompt)], options.max_new_tokens, options.temperature,
+            options.top_k, options.top_p, stop=stop, generator=self.generator)
+        ids, told = [], ""
+        for token, _, _ in steps:
+            if int(token) != stop:
+                ids.append(int(token))
+            text = self.tokenizer.decode(ids)
+            if not text.endswith("\N{REPLACEMENT CHARACTER}"):
+                yield text[len(told):]
+                told = text
+        yield self.tokenizer.decode(ids)[len(told):]
+
+    def answer(self, prompt):
+        return "".join(self.say(prompt)).strip()
+
+
+def chat(talker, name):
+    if talker.chat:
+        print(f"{name}: ask; an empty line starts a new dialogue, Ctrl-D ends")
+    else:
+        print(f"{name}: a base model, it goes on with your text; Ctrl-D ends")
+    while True:
+        try:
+            prompt = input("> ").strip()
+        except EOFError:
+            return print()
+        if not prompt:
+            talker.turns = []
+            continue
+        answer = ""
+        for text in talker.say(prompt):
+            print(text, end="", flush=True)
+            answer += text
+        print()
+        talker.turns.append((prompt, answer.strip()))
+
+
+def answer_lines(talker):
+    """A prompt a line in, an answer a line out; each line a dialogue of its own."""
+    sys.stdin.reconfigure(errors="replace")
+    for line in sys.stdin:
+        answer = talker.answer(line.strip()) if line.strip() else ""
+        print(" ".join(answer.split()), flush=True)
+
+
+def read_options():
+    parser = run.OneLineParser(prog="model.py", description=inspect.cleandoc(model.__doc__),
+                               formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("checkpoint", help="out/pretrain.pt, out/sft.pt or out/ppo.pt")
+    add("prompt", nargs="?",
+        help="answer this once; without it: a chat at a terminal, a filter with a pipe on stdin")
+    add("--temperature", type=float, default=0.0,
+        help="0 (default): the likeliest token; 1: sample as trained")
+    add("--top-k", type=int, help="sample among the k likeliest tokens only")
+    add("--top-p", type=float,
+        help="sample among the fewest tokens that hold this much probability")
+    add("--max-new-tokens", type=int, default=40, help="the longest answer (default 40)")
+    add("--seed", type=int, default=0, help="of the sampling")
+    add("--device", default="auto", help="cpu, cuda, mps or auto")
+    options = parser.parse_args()
+    for name, fits in (("temperature", options.temperature >= 0),
+                       ("top-k", options.top_k is None or options.top_k >= 1),
+                       ("top-p", options.top_p is None or 0 < options.top_p <= 1),
+                       ("max-new-tokens", options.max_new_tokens >= 1)):
+        if not fits:
+            parser.error(f"--{name} is out of range")
+    return options
+
+
+def main():
+    options = read_options()
+    talker = Talker(options.checkpoint, options)
+    if options.prompt is not None:
+        print(talker.answer(options.prompt))
+    elif sys.stdin.isatty():
+        chat(talker, options.checkpoint)
+    else:
+        answer_lines(talker)
