@@ -5,7 +5,7 @@ in    token ids (B, T)
 out   logits (B, T, V), or one number a position from ScalarGPT
 run   python model.py out/ppo.pt                   talk to it; an empty line: a new dialogue
       python model.py out/pretrain.pt "prompt"     one answer, then the shell again
-      python model.py out/sft.pt < questions.txt   a filter: a prompt a line in, an answer a line out
+      python model.py out/sft.pt < questions.txt   a filter: prompts in, answers out, a line each
 see   the architecture of GPT-2 (Radford 2019; the decoder of Vaswani 2017 with the norm before
       each sub-layer): learned positions, GELU, one matrix for both embedding and output
 """

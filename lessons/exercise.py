@@ -1,9 +1,13 @@
-"""Exercises from the real source: prints one of our files with a hole where the marked function does its work.
+"""Exercises from the real source: prints one of our files with a hole where the marked function
+does its work.
 
-run   python lessons/exercise.py                                             lists the exercises
-      python lessons/exercise.py train_rm.ranking_loss > hand_in/train_rm.py   writes the file to be completed
-      python -m pytest tests/test_train_rm.py --submission hand_in/train_rm.py   grades it
-see   signature and docstring stay; from `# exercise:` to the end of the function stands what you are to write
+run   python lessons/exercise.py                    lists the exercises
+      python lessons/exercise.py train_rm.ranking_loss > hand_in/train_rm.py
+                                                    writes the file to be completed
+      python -m pytest tests/test_train_rm.py --submission hand_in/train_rm.py
+                                                    grades it
+see   signature and docstring stay; from `# exercise:` to the end of the function stands what you
+      are to write
 """
 import ast
 import re
@@ -11,20 +15,22 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-FILES = sorted([*ROOT.glob("*.py"), *ROOT.glob("kernels/*.py"), *ROOT.glob("data/**/*.py")])
+FILES = sorted(path for pattern in ("*.py", "kernels/*.py", "data/**/*.py")
+               for path in ROOT.glob(pattern))
 MARK = re.compile(r"^(\s*)# exercise: (.*)$")
 
 
 def exercises():
-    """{"train_rm.ranking_loss": (path, line of the mark, last line of the function)}, lines counted from 0."""
+    """{"train_rm.ranking_loss": (path, line of the mark, last line)}, lines counted from 0."""
     found = {}
     for path in FILES:
         source = path.read_text(encoding="utf-8")
         marks = [i for i, line in enumerate(source.splitlines()) if MARK.match(line)]
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
         for dotted, function in functions(ast.parse(source)) if marks else ():
             for mark in marks:
                 if function.lineno <= mark < function.end_lineno:
-                    found[".".join((*path.relative_to(ROOT).with_suffix("").parts, dotted))] = path, mark, function.end_lineno
+                    found[f"{module}.{dotted}"] = path, mark, function.end_lineno
     return found
 
 
@@ -38,12 +44,14 @@ def functions(tree, inside=""):
 
 
 def stub(name):
-    """The text of the file of exercise `name`, with the hole. Raises KeyError where there is no such exercise."""
+    """The text of the file of exercise `name`, with the hole. Raises KeyError for no exercise."""
     path, mark, end = exercises()[name]
     lines = path.read_text(encoding="utf-8").splitlines()
     indent, task = MARK.match(lines[mark]).groups()
-    size = sum(bool(line.strip()) and not line.strip().startswith("#") for line in lines[mark + 1:end])
-    hole = [f"{indent}# {task} (about {size} lines)", f'{indent}raise NotImplementedError("exercise {name}")']
+    solution = [line.strip() for line in lines[mark + 1 : end]]
+    size = sum(line != "" and not line.startswith("#") for line in solution)
+    hole = [f"{indent}# {task} (about {size} lines)",
+            f'{indent}raise NotImplementedError("exercise {name}")']
     return "\n".join(lines[:mark] + hole + lines[end:]) + "\n"
 
 
@@ -52,9 +60,11 @@ def main():
         print(stub(sys.argv[1]), end="")
     elif len(sys.argv) == 1:
         for name, (path, mark, _) in exercises().items():
-            print(f"{name:42} {MARK.match(path.read_text(encoding='utf-8').splitlines()[mark])[2]}")
+            line = path.read_text(encoding="utf-8").splitlines()[mark]
+            print(f"{name:42} {MARK.match(line)[2]}")
     else:
-        print(f"error: no exercise {' '.join(sys.argv[1:])}: `python lessons/exercise.py` lists them", file=sys.stderr)
+        print(f"error: no exercise {' '.join(sys.argv[1:])}: `python lessons/exercise.py` lists "
+              "them", file=sys.stderr)
         sys.exit(2)
 
 

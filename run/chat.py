@@ -1,4 +1,4 @@
-"""Talking to a checkpoint: a chat at a terminal, a filter in a pipe, one answer on the command line.
+"""Talking to a checkpoint: a chat at a terminal, a filter in a pipe, one answer, and no more.
 
 run   python model.py out/ppo.pt        (`--help` lists the flags)
 """

@@ -1,7 +1,8 @@
-"""Shared by all tests; `--submission hand_in/train_rm.py` tests a student's file in the place of ours.
+"""Shared by all tests; `--submission hand_in/train_rm.py` tests a student's file in place of ours.
 
-One thread a process (small tensors gain nothing from two, and the order of sums stays the same). What takes long, such as a quick run of all
-four stages, starts with the session, in processes beside the tests.
+One thread a process: small tensors gain nothing from two, and the order of sums stays the same.
+What takes long, such as a quick run of all four stages, starts with the session, in processes
+beside the tests.
 """
 import importlib.util
 import inspect
@@ -13,27 +14,43 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-ON_GPU = os.environ | {"PYTHONPATH": str(ROOT)}                          # of the processes, whatever a test does to its own meanwhile
-ENVIRONMENT = ON_GPU | {"CUDA_VISIBLE_DEVICES": ""}                      # hides a GPU from most: what these tests compare is claimed for the CPU
+# Of the processes, whatever a test does to its own meanwhile. What the tests compare is claimed
+# for the CPU, so most do not see a GPU.
+ON_GPU = os.environ | {"PYTHONPATH": str(ROOT)}
+ENVIRONMENT = ON_GPU | {"CUDA_VISIBLE_DEVICES": ""}
 
-
-SUBMITTED = {}                                                           # our file's path -> the student's
+SUBMITTED = {}                              # our file's path -> the student's
 
 
 def pytest_addoption(parser):
-    parser.addoption("--submission", action="append", default=[], help="a student's file; the longest tail of its path that is a file of ours says which one it replaces")
+    parser.addoption("--submission", action="append", default=[],
+                     help="a student's file; the longest tail of its path that is a file of ours "
+                          "says which one it replaces")
 
 
 def pytest_configure(config):
     for path in map(Path, config.getoption("--submission")):
-        ours = next((tail for i in range(len(path.parts)) if (tail := Path(*path.parts[i:])) and not tail.is_absolute() and (ROOT / tail).is_file()), None)
-        if ours is None or not path.is_file():
-            raise pytest.UsageError(f"--submission {path}: " + ("no such file" if not path.is_file() else "its name is none of ours"))
-        SUBMITTED[str(ours)] = path.resolve()
+        if not path.is_file():
+            raise pytest.UsageError(f"--submission {path}: no such file")
+        ours = file_of_ours(path)
+        if ours is None:
+            raise pytest.UsageError(f"--submission {path}: its name is none of ours")
+        SUBMITTED[ours] = path.resolve()
     sys.meta_path.insert(0, Submissions)
+
+
+def file_of_ours(path):
+    """"kernels/softmax.py" for any/folder/kernels/softmax.py; None where no tail is ours. Only the
+    rooms of the house count: a hand-in may lie in a folder of its own beside them."""
+    for start in range(len(path.parts)):
+        tail = Path(*path.parts[start:])
+        rooms = tail.parts[:-1] and tail.parts[0] in ("kernels", "data", "run")
+        if (rooms or len(tail.parts) == 1) and (ROOT / tail).is_file():
+            return str(tail)
+    return None
 
 
 class Submissions:
@@ -48,13 +65,16 @@ class Submissions:
 def run_script(*arguments, stdin=None, timeout=300, env=ENVIRONMENT):
     """A script as a user starts it: (exit code, stdout, stderr)."""
     script = SUBMITTED.get(str(arguments[0]), arguments[0])
-    done = subprocess.run([sys.executable, *map(str, (script, *arguments[1:]))], cwd=ROOT, input=stdin, capture_output=True, text=True, timeout=timeout, env=env)
+    command = [sys.executable, str(script), *map(str, arguments[1:])]
+    done = subprocess.run(command, cwd=ROOT, input=stdin, capture_output=True, text=True,
+                          timeout=timeout, env=env)
     return done.returncode, done.stdout, done.stderr
 
 
 @pytest.fixture
 def mistake(monkeypatch, capsys):
-    """A script's main() with flags that are wrong, in this process: what it says, one line, on its way out with exit code 2."""
+    """A script's main() with flags that are wrong, in this process: what it says, one line, on its
+    way out with exit code 2."""
     def call(script, *arguments, silent=False):
         import run
         monkeypatch.setattr(sys, "argv", [script.__name__ + ".py", *map(str, arguments)])
@@ -70,8 +90,8 @@ def mistake(monkeypatch, capsys):
 @pytest.fixture(params=["numpy", "torch", "triton"])
 def backend(request):
     """Each backend of the kernels in turn, forced while the test runs."""
-    import torch                                                         # here: the number of threads is set above, and a submission may take the kernels' place
-    import kernels
+    import torch                            # here: the number of threads is set above, and a
+    import kernels                          # submission may take the kernels' place
     if request.param == "triton" and not torch.cuda.is_available():
         pytest.skip("no CUDA device: Triton runs in its interpreter, see test_kernels_compile.py")
     before = kernels.use(request.param)
@@ -84,30 +104,40 @@ def script():
     return run_script
 
 
-BESIDE = {}                                                              # name -> what makes the value of a fixture, or is a test
+BESIDE = {}                                 # name -> what makes a fixture's value, or is a test
 
 
 def beside(function):
-    """Turns function(folder, *others), which runs processes of its own, into a session fixture, or a test, whose work begins with the session and not with its turn.
+    """Turns function(folder, *others), which runs processes of its own, into a session fixture, or
+    a test, whose work begins with the session and not with its turn.
 
-    folder: a fresh one. others: fixtures made by `beside`. It runs in a thread: hands off torch's own generator, which the tests use meanwhile.
+    folder: a fresh one. others: fixtures made by `beside`. It runs in a thread: hands off torch's
+    own generator, which the tests use meanwhile.
     """
     name = function.__name__
     assert name not in BESIDE, name
     BESIDE[name] = function
-    return (lambda running: running[name].result()) if name.startswith("test_") else pytest.fixture(scope="session", name=name)(lambda running: running[name].result())
+
+    def wait(running):
+        return running[name].result()
+
+    if name.startswith("test_"):
+        return lambda running: wait(running)        # pytest wants a test to return nothing
+    return pytest.fixture(scope="session", name=name)(wait)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def running(request, tmp_path_factory):
-    """{name: Future} of what `beside` made and this session uses, two at a time in the order of the tests."""
+    """{name: Future} of what `beside` made and this session uses, two at a time in the order of
+    the tests. What another needs is started before it, so nobody waits for what has not begun."""
     pool, started = ThreadPoolExecutor(2), {}
 
     def start(name):
         if name not in started:
-            others = [start(other) for other in list(inspect.signature(BESIDE[name]).parameters)[1:]]      # they began first, so no one waits for what has not begun
+            needs = list(inspect.signature(BESIDE[name]).parameters)[1:]
+            others = [start(other) for other in needs]
             folder = tmp_path_factory.mktemp(name)
-            started[name] = pool.submit(lambda: BESIDE[name](folder, *(other.result() for other in others)))
+            started[name] = pool.submit(work, BESIDE[name], folder, others)
         return started[name]
 
     for item in request.session.items:
@@ -118,11 +148,16 @@ def running(request, tmp_path_factory):
     pool.shutdown(cancel_futures=True)
 
 
+def work(function, folder, others):
+    return function(folder, *(other.result() for other in others))
+
+
 def run_stages(out, *flags, env=ENVIRONMENT):
     """All four stages with --quick and more flags, in order; returns the folder."""
     for stage in ("pretrain", "sft", "rm", "ppo"):
-        code, printed, errors = run_script(f"train_{stage}.py", "--quick", "--out", out, *flags, env=env)
-        assert code == 0, f"train_{stage}.py --quick failed:\n{printed[-2000:]}{errors[-3000:]}"
+        arguments = (f"train_{stage}.py", "--quick", "--out", out, *flags)
+        code, printed, errors = run_script(*arguments, env=env)
+        assert code == 0, f"{arguments[0]} failed:\n{printed[-2000:]}{errors[-3000:]}"
     return out
 
 

@@ -1,4 +1,5 @@
-"""Exercises: every mark makes a file with one hole, and the tests tell an empty or wrong hand-in from ours."""
+"""Exercises: every mark makes a file with one hole; the tests tell an empty or wrong hand-in from
+ours."""
 import ast
 import importlib.util
 import subprocess
@@ -7,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from conftest import beside
+from conftest import beside, file_of_ours
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).resolve().parent.parent
 spec = importlib.util.spec_from_file_location("exercise", ROOT / "lessons" / "exercise.py")
 exercise = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(exercise)
@@ -17,8 +18,11 @@ EXERCISES = exercise.exercises()
 
 
 def grade(tests, *paths):
-    done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests, *(word for path in paths for word in ("--submission", str(path)))],
-                          cwd=ROOT, capture_output=True, text=True)
+    """(exit code, what the tests printed) for these hand-ins."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests]
+    for path in paths:
+        command += ["--submission", str(path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     return done.returncode, done.stdout
 
 
@@ -28,35 +32,60 @@ def test_a_stub_keeps_signature_and_docstring_and_raises(name):
     ours, stub = ast.parse(path.read_text(encoding="utf-8")), ast.parse(exercise.stub(name))
     dotted = name[len(".".join(path.relative_to(ROOT).with_suffix("").parts)) + 1:]
     before, after = (dict(exercise.functions(tree))[dotted] for tree in (ours, stub))
-    assert ast.dump(before.args) == ast.dump(after.args) and ast.get_docstring(before) == ast.get_docstring(after)
+    assert ast.dump(before.args) == ast.dump(after.args)
+    assert ast.get_docstring(before) == ast.get_docstring(after)
     last = after
-    while hasattr(last, "body"):                                         # a hole inside a loop ends in that loop
+    while hasattr(last, "body"):            # a hole inside a loop ends in that loop
         last = last.body[-1]
     assert isinstance(last, ast.Raise) and name in ast.unparse(last)
     assert [n for n, _ in exercise.functions(ours)] == [n for n, _ in exercise.functions(stub)]
 
 
-HAND_INS = [("train_rm.ranking_loss", "ranks[:, :, None] < ranks[:, None, :]", "ranks[:, :, None] <= ranks[:, None, :]"), ("train_ppo.gae", "gamma * later_value", "later_value")]
+HAND_INS = [                                # exercise, good line, wrong line
+    ("train_rm.ranking_loss", "ranks[:, :, None] < ranks[:, None, :]",
+     "ranks[:, :, None] <= ranks[:, None, :]"),
+    ("train_ppo.gae", "gamma * later_value", "later_value"),
+]
+
+
+def ours(name, good, wrong):
+    source = EXERCISES[name][0].read_text(encoding="utf-8")
+    assert good in source
+    return source
+
+
+def empty(name, good, wrong):
+    return exercise.stub(name)
+
+
+def mistaken(name, good, wrong):
+    return ours(name, good, wrong).replace(good, wrong)
 
 
 @beside
 def test_an_empty_hole_and_a_wrong_line_fail_and_our_own_file_passes(folder):
-    def hand_in(source_of):
-        """Both exercises at once, each answered by source_of(name, good, bad): (exit code, what the tests printed)."""
-        for name, good, bad in HAND_INS:
-            (folder / EXERCISES[name][0].name).write_text(source_of(name, good, bad), encoding="utf-8")
-        return grade(["tests/test_train_rm.py", "tests/test_train_ppo.py", "-k", "loss or pairs or gradient or gae or behind"], *folder.iterdir())
+    tests = ["tests/test_train_rm.py", "tests/test_train_ppo.py",
+             "-k", "loss or pairs or gradient or gae or behind"]
 
-    def ours(name, good, _):
-        source = EXERCISES[name][0].read_text(encoding="utf-8")
-        assert good in source
-        return source
+    def hand_in(source_of):                 # both exercises at once
+        for name, good, wrong in HAND_INS:
+            path = folder / EXERCISES[name][0].name
+            path.write_text(source_of(name, good, wrong), encoding="utf-8")
+        return grade(tests, *folder.iterdir())
 
     code, printed = hand_in(ours)
     assert code == 0, printed
-    for wrong in (lambda name, *_: exercise.stub(name), lambda name, good, bad: ours(name, good, bad).replace(good, bad)):
-        code, printed = hand_in(wrong)
-        assert code == 1 and "FAILED tests/test_train_rm.py" in printed and "FAILED tests/test_train_ppo.py" in printed, printed
+    for source_of in (empty, mistaken):
+        code, printed = hand_in(source_of)
+        assert code == 1 and "FAILED tests/test_train_rm.py" in printed, printed
+        assert "FAILED tests/test_train_ppo.py" in printed, printed
+
+
+def test_a_hand_in_replaces_the_file_whose_name_it_bears_wherever_it_lies():
+    for folder in (ROOT / "hand_in", Path("hand_in"), Path("/elsewhere"), Path(".")):
+        assert file_of_ours(folder / "train_ppo.py") == "train_ppo.py"
+        assert file_of_ours(folder / "kernels" / "softmax.py") == "kernels/softmax.py"
+        assert file_of_ours(folder / "mine.py") is None
 
 
 def test_a_submission_whose_name_is_none_of_ours_is_refused(tmp_path):

@@ -23,8 +23,10 @@ class Config(run.CommonConfig):
 
 
 def test_the_dataclass_is_the_command_line():
-    config = run.parse_config(Config, "doc", ["--steps", "7", "--data", "x", "y", "--kind", "b", "--rate", "2"])
-    assert (config.steps, config.data, config.kind, config.rate, config.out) == (7, ("x", "y"), "b", 2.0, "out")
+    arguments = "--steps 7 --data x y --kind b --rate 2".split()
+    config = run.parse_config(Config, "doc", arguments)
+    assert (config.steps, config.data, config.kind) == (7, ("x", "y"), "b")
+    assert (config.rate, config.out) == (2.0, "out")
 
 
 def test_quick_changes_only_what_was_not_given():
@@ -32,7 +34,8 @@ def test_quick_changes_only_what_was_not_given():
     assert run.parse_config(Config, "doc", ["--quick", "--steps", "9"]).steps == 9
 
 
-@pytest.mark.parametrize("arguments", [["--steps", "0"], ["--steps", "x"], ["--kind", "c"], ["--rate", "inf"], ["--unknown"], ["--data"]])
+@pytest.mark.parametrize("arguments", [["--steps", "0"], ["--steps", "x"], ["--kind", "c"],
+                                       ["--rate", "inf"], ["--unknown"], ["--data"]])
 def test_a_bad_flag_is_one_line_and_exit_code_2(capsys, arguments):
     with pytest.raises(SystemExit) as stop:
         run.parse_config(Config, "doc", arguments)
@@ -44,7 +47,8 @@ def test_help_prints_the_docstring_and_each_flag_with_its_defaults(capsys):
     with pytest.raises(SystemExit):
         run.parse_config(Config, "what this stage does", ["--help"])
     printed = capsys.readouterr().out
-    assert "what this stage does" in printed and "--steps" in printed and "(default 400; quick 4)" in printed
+    assert "what this stage does" in printed and "--steps" in printed
+    assert "(default 400; quick 4)" in printed
 
 
 def test_what_a_user_can_mend_is_one_line_and_exit_code_2(capsys):
@@ -52,14 +56,16 @@ def test_what_a_user_can_mend_is_one_line_and_exit_code_2(capsys):
         raise run.UserError("out/sft.pt not found:\n run train_sft.py")
     with pytest.raises(SystemExit) as stop:
         run.main(broken)
-    assert stop.value.code == 2 and capsys.readouterr().err == "error: out/sft.pt not found: run train_sft.py\n"
+    assert stop.value.code == 2
+    assert capsys.readouterr().err == "error: out/sft.pt not found: run train_sft.py\n"
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_scraps(tmp_path):
     run.write_json(tmp_path / "a.json", {"x": 1})
     with pytest.raises(ValueError):
         run.write_json(tmp_path / "a.json", {"x": float("nan")})
-    assert json.loads((tmp_path / "a.json").read_text()) == {"x": 1} and [p.name for p in tmp_path.iterdir()] == ["a.json"]
+    assert json.loads((tmp_path / "a.json").read_text()) == {"x": 1}
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage"])
@@ -71,17 +77,36 @@ def test_a_broken_file_is_named_with_its_mend(tmp_path, content):
 
 def test_resume_refuses_other_flags_and_says_when_nothing_is_saved(tmp_path, capsys):
     config = Config(out=str(tmp_path), resume=True)
-    assert run.load_state(config, "sft") is None and "starting afresh" in capsys.readouterr().err
-    run.save_state(config, "sft", step=3, weight=torch.ones(2))
-    assert run.load_state(config, "sft")["step"] == 3
+    assert run.Resumable(config, "sft").load() == {}
+    assert "starting afresh" in capsys.readouterr().err
+    run.Resumable(config, "sft", {"text": "one"}).save(step=3)
+    assert run.Resumable(config, "sft", {"text": "one"}).load() == {"step": 3}
+    other = Config(out=str(tmp_path), resume=True, seed=1)
     with pytest.raises(run.UserError, match="seed = 0, now it is 1"):
-        run.load_state(Config(out=str(tmp_path), resume=True, seed=1), "sft")
+        run.Resumable(other, "sft", {"text": "one"}).load()
+    with pytest.raises(run.UserError, match="another text than there is now"):
+        run.Resumable(config, "sft", {"text": "two"}).load()
+
+
+def test_what_was_saved_goes_on_where_it_was(tmp_path):
+    config = Config(out=str(tmp_path), resume=True)
+    rng, generator = run.generators(1)
+    linear = torch.nn.Linear(2, 2)
+    parts = {"rng": rng, "generator": generator, "model": linear}
+    run.Resumable(config, "sft", **parts).save(rows=[{"kl": 0.5}])
+    after = rng.random(), torch.rand(2, generator=generator).tolist()
+    weight = linear.weight.detach().clone()
+    linear.weight.data.zero_()
+    assert run.Resumable(config, "sft", **parts).load() == {"rows": [{"kl": 0.5}]}
+    assert (rng.random(), torch.rand(2, generator=generator).tolist()) == after
+    assert torch.equal(linear.weight, weight)
 
 
 def test_wilsons_interval_of_8_in_10():
-    figure = run.share(8, 10)                                            # 0.4902 to 0.9433 (Wilson 1927, z = 1.96)
-    assert (round(figure["low"], 4), round(figure["high"], 4)) == (0.4902, 0.9433)
-    assert run.share(0, 5)["low"] == 0 and run.share(5, 5)["high"] == 1 and run.share(0, 0)["n"] == 0
+    figure = run.share(8, 10)
+    assert (round(figure["low"], 4), round(figure["high"], 4)) == (0.4902, 0.9433)  # z = 1.96
+    assert run.share(0, 5)["low"] == 0 and run.share(5, 5)["high"] == 1
+    assert run.share(0, 0)["n"] == 0
 
 
 def test_progress_prints_ten_plain_lines_where_there_is_no_terminal():
@@ -90,7 +115,8 @@ def test_progress_prints_ten_plain_lines_where_there_is_no_terminal():
     for step in range(1, 201):
         progress.report(step, loss=1.25, tokens_per_second=16000.0)
     lines = out.getvalue().splitlines()
-    assert 10 <= len(lines) <= 11 and "loss 1.250 nats" in lines[-1] and "16,000 tokens/s" in lines[-1] and lines[-1].startswith("step 200/200")
+    assert 10 <= len(lines) <= 11 and lines[-1].startswith("step 200/200")
+    assert "loss 1.250 nats" in lines[-1] and "16,000 tokens/s" in lines[-1]
 
 
 def test_a_device_that_is_not_here_is_named():
@@ -98,7 +124,8 @@ def test_a_device_that_is_not_here_is_named():
         run.pick_device("tpu9")
 
 
-@pytest.mark.parametrize("name, words", [("abacus", "KERNELS=abacus"), ("triton", "Triton kernels need a GPU")])
+@pytest.mark.parametrize("name, words", [("abacus", "KERNELS=abacus"),
+                                         ("triton", "Triton kernels need a GPU")])
 def test_kernels_that_cannot_run_here_are_named_before_anything_starts(monkeypatch, name, words):
     monkeypatch.setenv("KERNELS", name)
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
@@ -106,33 +133,35 @@ def test_kernels_that_cannot_run_here_are_named_before_anything_starts(monkeypat
         run.pick_device("cpu")
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc's allocator is told to keep memory")
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc's allocator is told so")
 def test_memory_that_is_freed_stays_with_the_process():
     code = """
 import ctypes, resource, run
 libc = ctypes.CDLL(None)
 libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
 def step():
-    blocks = [libc.malloc(20 << 20) for _ in range(6)]                   # 120 MB: a system that takes them back faults 30,000 times a step
+    blocks = [libc.malloc(20 << 20) for _ in range(6)]  # 120 MB: 30,000 faults a step if given back
     for block in blocks:
         ctypes.memset(block, 1, 20 << 20)
     for block in reversed(blocks):
         libc.free(block)
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 def main():
-    first = step()                                                       # finds out how much it needs
+    first = step()                                      # finds out how much it needs
     for _ in range(5):
         last = step()
     print(last - first)
 run.main(main)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(run.__file__).parent.parent)
+    root = Path(run.__file__).parent.parent
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root)
     assert int(done.stdout) < 1000, done.stdout + done.stderr
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 def test_all_four_stages_run_on_a_gpu(tmp_path):
     run_stages(tmp_path, "--device", "cuda", env=ON_GPU)
-    assert all((tmp_path / f"{stage}.json").exists() for stage in ("pretrain", "sft", "rm", "ppo"))
+    for stage in ("pretrain", "sft", "rm", "ppo"):
+        assert (tmp_path / f"{stage}.json").exists()
     curve = json.loads((tmp_path / "pretrain.json").read_text())["curve"]
-    assert curve[-1][1] < curve[0][1] - 1                                # nats: in bfloat16 and compiled, it still learns
+    assert curve[-1][1] < curve[0][1] - 1       # nats: in bfloat16 and compiled, it still learns
