@@ -100,15 +100,13 @@ class GPT(nn.Module):
     def hidden(self, tokens, cache=None):
         """(B, T) int64 -> (B, T, C): the residual stream after the last norm. With a cache, the
         tokens are the next T of each row. Raises ValueError where they exceed the context."""
-        B, T = tokens.shape
-        places = None if cache is None else cache.reserve(T)
-        longest = T if places is None else places.longest
+        longest = T = tokens.shape[1]
+        places, positions = None, torch.arange(T, device=tokens.device)     # (T,)
+        if cache is not None:
+            places = cache.reserve(T)
+            longest, positions = places.longest, places.positions           # (B, T)
         if longest > self.config.block_size:
-            raise ValueError(f"{longest} tokens do not fit into the context of "
-                             f"{self.config.block_size}")
-        positions = torch.arange(T, device=tokens.device)           # (T,)
-        if places is not None:
-            positions = places.positions                            # (B, T)
+            raise ValueError(f"{longest} tokens exceed the context of {self.config.block_size}")
         x = self.token_embedding(tokens) + self.position_embedding(positions)
         for block in self.blocks:
             x = block(x, places)
@@ -192,8 +190,8 @@ class GPT(nn.Module):
 
 class Generation(NamedTuple):
     tokens: torch.Tensor        # (B, P + N) int64: each row followed by padding
-    mask: torch.Tensor          # (B, P + N - 1): column t is 1 where tokens[:, t+1] was chosen
-    log_probs: torch.Tensor     # (B, P + N - 1) nats, at temperature 1, of all tokens; else 0
+    mask: torch.Tensor          # (B, P + N - 1) 0/1: column t is 1 where tokens[:, t+1] was chosen
+    log_probs: torch.Tensor     # (B, P + N - 1) nats, at temperature 1; 0 where mask is 0
 
 
 def choose(logits, temperature=1.0, top_k=None, top_p=None, generator=None):
@@ -395,11 +393,8 @@ def make_optimizer(model, learning_rate, weight_decay=0.1, muon_rate=None):
             vectors.append(p)
         else:
             (embeddings if name.endswith("embedding.weight") else matrices).append(p)
-    groups = [
-        {"params": embeddings, "peak": learning_rate, "weight_decay": weight_decay},
-        {"params": matrices, "peak": learning_rate, "weight_decay": weight_decay},
-        {"params": vectors, "peak": learning_rate, "weight_decay": 0.0},
-    ]
+    groups = [{"params": params, "peak": learning_rate, "weight_decay": decay} for params, decay in
+              ((embeddings, weight_decay), (matrices, weight_decay), (vectors, 0.0))]
     if muon_rate is None:
         return AdamW(groups)
     groups[1] |= {"muon": True, "peak": muon_rate}
