@@ -447,21 +447,6 @@ def encode_prompt(tokenizer, question, chat=True):
     return [tokenizer.special_tokens[END], *tokenizer.encode_ordinary(question)]
 
 
-def ask(model, tokenizer, questions, max_new_tokens=32, temperature=0.0, generator=None, chat=True):
-    """Each question on its own -> [(answer, ended)]; ended: the model itself closed the answer.
-    chat=False asks a base model, which goes on with the bare question."""
-    end, answers = tokenizer.special_tokens[END], []
-    for start in range(0, len(questions), 512):
-        rows = [encode_prompt(tokenizer, q, chat) for q in questions[start : start + 512]]
-        tokens, mask, _ = model.generate(rows, max_new_tokens, temperature, stop=end,
-                                         generator=generator)
-        for row, chosen in zip(tokens[:, 1:], mask.bool()):
-            ids = row[chosen].tolist()
-            text = tokenizer.decode([i for i in ids if i != end])
-            answers.append((text.strip(), ids[-1] == end))
-    return answers
-
-
 def score_answers(model, tokenizer, pairs, batch_size=512):
     """[(question, answer)] -> (N,) float: the mean of a ScalarGPT's numbers on the answer's
     tokens, the end token included.

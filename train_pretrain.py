@@ -26,9 +26,10 @@ from data.gather import gather, inputs
 from data.shards import (dependencies, finished_shards, load_shards, sample_rows,
                          split_documents, write_shards)
 from data.world.dirt import Planted, plant
-from model import (END, GPT, SPECIAL_TOKENS, GPTConfig, fingerprint, make_optimizer,
+from model import (GPT, SPECIAL_TOKENS, GPTConfig, fingerprint, make_optimizer,
                    next_token_loss, save_checkpoint, schedule)
 from run import UserError, flag
+from run.chat import go_on
 from run.pictures import draw_curves, draw_matrix
 
 PRESETS = {
@@ -44,17 +45,14 @@ PRESETS = {
 
 @dataclass
 class Config(run.CommonConfig):
-    data: tuple = flag((), "files, folders, globs, http(s) addresses: .txt .md .html .jsonl "
-                           ".parquet, also .gz (none: the tiny world)")
+    data: tuple = flag((), "files, folders, globs, addresses: .txt .md .html .jsonl .parquet, .gz")
     text_field: str = flag("text", "the field of .jsonl and .parquet that holds the text")
-    language: str = flag("en", "en drops texts in other languages and scripts, any keeps them",
-                         choices=("en", "any"))
+    language: str = flag("en", "en drops other languages and scripts", choices=("en", "any"))
     raw: bool = flag(False, "take the text as it is, without cleaning")
     size: float = flag(1.0, "of the tiny world; 1 is 4.7 MB", quick=0.1, least=0.001)
     heldout_share: float = flag(0.01, "share of the documents held out", quick=0.05, least=0.0)
     heldout_tail: float = flag(0.0, "hold out the text's end instead: 0.1, a tenth", least=0.0)
-    preset: str = flag("laptop", "sizes for a machine; the flags below change single ones",
-                       choices=tuple(PRESETS))
+    preset: str = flag("laptop", "sizes; flags below change single ones", choices=tuple(PRESETS))
     n_layer: int = flag(0, "transformer blocks (0, here and below: the preset's)", quick=2, least=0)
     n_head: int = flag(0, "attention heads", least=0)
     n_embd: int = flag(0, "channels", quick=64, least=0)
@@ -63,24 +61,20 @@ class Config(run.CommonConfig):
     batch_size: int = flag(0, "rows in a batch, all processes together", least=0)
     accumulate: int = flag(0, "batches whose gradients are added up for one step", least=0)
     steps: int = flag(0, "optimizer steps", quick=60, least=0)
-    minutes: float = flag(0.0, "stop so many minutes after the start, and fit the schedule to that",
-                          least=0.0)
-    optimizer: str = flag("muon", "makes steps of the matrices' gradients",
-                          choices=("adamw", "muon"))
+    minutes: float = flag(0.0, "train until so long after the start, not for steps", least=0.0)
+    optimizer: str = flag("muon", "of the blocks' matrices", choices=("adamw", "muon"))
     learning_rate: float = flag(0.0, "AdamW's peak (0: the preset's)", least=0.0)
     muon_rate: float = flag(0.02, "Muon's peak", least=0.0)
     weight_decay: float = flag(0.1, "pulls matrices towards zero", least=0.0)
     warmup: int = flag(-1, "steps until the peak (-1: the preset's)", quick=10, least=-1)
-    schedule: str = flag("linear", "how the rate falls: linear, to zero; cosine, to a tenth",
-                         choices=("linear", "cosine"))
+    schedule: str = flag("linear", "to zero; cosine: to a tenth", choices=("linear", "cosine"))
     save_every: int = flag(200, "steps between saves", quick=10, least=1)
 
     def __post_init__(self):
         for name, value in PRESETS[self.preset].items():
             if getattr(self, name) == getattr(Config, name):        # not set by hand
                 setattr(self, name, value)
-        held_out = self.heldout_tail or self.heldout_share
-        if max(self.heldout_tail, self.heldout_share) >= 1 or not held_out:
+        if not 0 < max(self.heldout_tail, self.heldout_share) < 1:
             raise UserError("--heldout-share and --heldout-tail lie between 0 and 1, as 0.1 for a "
                             "tenth: without held-out text nothing can be judged")
         if self.n_embd % self.n_head:
@@ -246,19 +240,6 @@ def heldout_loss(model, shards, T, device, most=4096):
 
 
 # -------------------------------------------------------------------------------------------- look
-def go_on(model, tokenizer, prompts, n, temperature=0.0, generator=None):
-    """The n tokens with which a base model continues each prompt, as text; every prompt stands at
-    the beginning of a document."""
-    end, texts = tokenizer.special_tokens[END], []
-    rows = [[end, *tokenizer.encode_ordinary(prompt)] for prompt in prompts]
-    for first in range(0, len(rows), 64):
-        batch = rows[first : first + 64]
-        tokens = model.generate(batch, n, temperature, generator=generator).tokens.tolist()
-        for ids, row in zip(tokens, batch):
-            texts.append(tokenizer.decode(ids[len(row) : len(row) + n]))
-    return texts
-
-
 def look(model, tokenizer, generator, quick=False):
     """What a base model is, on the tiny world's facts and questions (quick: every eighth): it
     knows, but it neither answers nor stops."""
@@ -266,19 +247,21 @@ def look(model, tokenizer, generator, quick=False):
     facts, questions = world.recall_prompts()[::every], world.bare_questions("heldout")[::every]
     said = go_on(model, tokenizer, [prompt for prompt, _ in facts], 12)
     asked = go_on(model, tokenizer, questions, 24)
-    print("\nfacts, continued:")
-    for (prompt, _), text in list(zip(facts, said))[:4]:
-        print(f"  {prompt} | {' '.join(text.split())}")
-    print("questions, continued:")
-    for question, text in list(zip(questions, asked))[:4]:
-        print(f"  {question} | {' '.join(text.split())}")
+    show("\nfacts, continued:", [prompt for prompt, _ in facts], said)
+    show("questions, continued:", questions, asked)
     for temperature in (0.5, 1.0, 1.5):
-        text = go_on(model, tokenizer, [""], 40, temperature, generator)[0]
-        print(f"from nothing, temperature {temperature}: {' '.join(text.split())}")
+        show(f"from nothing, temperature {temperature}:", [""],
+             go_on(model, tokenizer, [""], 40, temperature, generator))
     recalled = [text.startswith(fact) for text, (_, fact) in zip(said, facts)]
     asks_back = [world.asks_back(text) for text in asked]
     return {"fact_recall": run.share(sum(recalled), len(facts)),
             "answers_with_questions": run.share(sum(asks_back), len(questions))}
+
+
+def show(title, prompts, texts):
+    print(title)
+    for prompt, text in list(zip(prompts, texts))[:4]:
+        print(f"  {prompt} | {' '.join(text.split())}")
 
 
 @torch.no_grad()
@@ -363,8 +346,7 @@ def main():
     run.write_json(out / "pretrain.json", figures | {"curve": state.curve, "seconds": seconds})
     for name in SHOWN:
         print(f"{name:24} {run.shown(figures[name])}")
-    print(f"written: {out}/pretrain.pt pretrain.json pretrain.png attention.png tokenizer.json, "
-          f"in {seconds:.0f} s")
+    print(f"written: {out}/pretrain.pt .json .png, attention.png, tokenizer.json, {seconds:.0f} s")
 
 
 if __name__ == "__main__":

@@ -1,18 +1,49 @@
-"""Talking to a checkpoint: a chat at a terminal, a filter in a pipe, one answer, and no more.
+"""Talking to a model: many questions at once, for the stages; a chat at a terminal, a filter in a
+pipe.
 
 run   python model.py out/ppo.pt        (`--help` lists the flags)
 """
 import argparse
 import inspect
 import sys
+from functools import partial
 
 import torch
 
-import model
 import run
-from model import END, ScalarGPT, encode_chat, encode_prompt, load_checkpoint
+from model import __doc__ as model_doc
+from model import END, ScalarGPT, choose, encode_chat, encode_prompt, load_checkpoint
 
 
+def ask(model, tokenizer, questions, max_new_tokens=32, temperature=0.0, generator=None, chat=True):
+    """Each question on its own -> [(answer, ended)]; ended: the model itself closed the answer.
+    chat=False asks a base model, which goes on with the bare question."""
+    end, answers = tokenizer.special_tokens[END], []
+    for start in range(0, len(questions), 512):
+        rows = [encode_prompt(tokenizer, q, chat) for q in questions[start : start + 512]]
+        tokens, mask, _ = model.generate(rows, max_new_tokens, temperature, stop=end,
+                                         generator=generator)
+        for row, chosen in zip(tokens[:, 1:], mask.bool()):
+            ids = row[chosen].tolist()
+            text = tokenizer.decode([i for i in ids if i != end])
+            answers.append((text.strip(), ids[-1] == end))
+    return answers
+
+
+def go_on(model, tokenizer, prompts, n, temperature=0.0, generator=None):
+    """The n tokens with which a base model continues each prompt, as text; every prompt stands at
+    the beginning of a document."""
+    texts = []
+    rows = [encode_prompt(tokenizer, prompt, chat=False) for prompt in prompts]
+    for first in range(0, len(rows), 64):
+        batch = rows[first : first + 64]
+        tokens = model.generate(batch, n, temperature, generator=generator).tokens.tolist()
+        for ids, row in zip(tokens, batch):
+            texts.append(tokenizer.decode(ids[len(row) : len(row) + n]))
+    return texts
+
+
+# ---------------------------------------------------------------------------------------- the chat
 class Talker:
     """A checkpoint that answers: in the chat template, or (a base model) by going on with text."""
 
@@ -41,9 +72,9 @@ class Talker:
         """The answer, bit by bit as it is sampled; a character split over two tokens waits for its
         second half."""
         options, stop = self.options, self.tokenizer.special_tokens[END]
-        steps = self.model.stream(
-            [self.prompt_ids(prompt)], options.max_new_tokens, options.temperature,
-            options.top_k, options.top_p, stop=stop, generator=self.generator)
+        pick = partial(choose, temperature=options.temperature, top_k=options.top_k,
+                       top_p=options.top_p, generator=self.generator)
+        steps = self.model.stream([self.prompt_ids(prompt)], options.max_new_tokens, pick, stop)
         ids, told = [], ""
         for token, _, _ in steps:
             if int(token) != stop:
@@ -88,7 +119,7 @@ def answer_lines(talker):
 
 
 def read_options():
-    parser = run.OneLineParser(prog="model.py", description=inspect.cleandoc(model.__doc__),
+    parser = run.OneLineParser(prog="model.py", description=inspect.cleandoc(model_doc),
                                formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("checkpoint", help="out/pretrain.pt, out/sft.pt or out/ppo.pt")
