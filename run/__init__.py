@@ -33,6 +33,9 @@ def main(function):
     """Run a script's main(): what a user can cause ends in one line and exit code 2, Ctrl-C in
     one line and 130."""
     keep_freed_memory()
+    for stream in (sys.stdout, sys.stderr):     # a terminal or a file that knows fewer letters
+        with contextlib.suppress(AttributeError):
+            stream.reconfigure(errors="replace")
     try:
         function()
     except UserError as error:

@@ -4,6 +4,7 @@ pipe.
 run   python model.py out/ppo.pt        (`--help` lists the flags)
 """
 import argparse
+import contextlib
 import inspect
 import sys
 from functools import partial
@@ -44,6 +45,9 @@ def go_on(model, tokenizer, prompts, n, temperature=0.0, generator=None):
 
 
 # ---------------------------------------------------------------------------------------- the chat
+SHORT = 16      # tokens: an answer that is worth keeping the turn before
+
+
 class Talker:
     """A checkpoint that answers: in the chat template, or (a base model) by going on with text."""
 
@@ -58,13 +62,15 @@ class Talker:
         self.turns = []
 
     def prompt_ids(self, prompt):
-        """The dialogue so far and the new prompt; the oldest turns go where the context is full."""
+        """The dialogue so far and the new prompt; the oldest turns go where the context is full.
+        The last one stays as long as it leaves room for a short answer."""
         if not self.chat:
             return encode_prompt(self.tokenizer, prompt, chat=False)
-        room = self.model.config.block_size - self.options.max_new_tokens
+        context = self.model.config.block_size
         while True:
             ids = encode_chat(self.tokenizer, [*self.turns, (prompt, None)])
-            if len(ids) <= room or not self.turns:
+            answer = SHORT if len(self.turns) == 1 else self.options.max_new_tokens
+            if len(ids) + answer <= context or not self.turns:
                 return ids
             self.turns.pop(0)
 
@@ -90,6 +96,9 @@ class Talker:
 
 
 def chat(talker, name):
+    """Until Ctrl-D, or Ctrl-C at the prompt; Ctrl-C in an answer ends that answer."""
+    with contextlib.suppress(ImportError):
+        import readline     # noqa: F401  arrow keys and history, where there is one
     if talker.chat:
         print(f"{name}: ask; an empty line starts a new dialogue, Ctrl-D ends")
     else:
@@ -97,15 +106,18 @@ def chat(talker, name):
     while True:
         try:
             prompt = input("> ").strip()
-        except EOFError:
+        except (EOFError, KeyboardInterrupt):
             return print()
         if not prompt:
             talker.turns = []
             continue
         answer = ""
-        for text in talker.say(prompt):
-            print(text, end="", flush=True)
-            answer += text
+        try:
+            for text in talker.say(prompt):
+                print(text, end="", flush=True)
+                answer += text
+        except KeyboardInterrupt:
+            print(" ...", end="")
         print()
         talker.turns.append((prompt, answer.strip()))
 

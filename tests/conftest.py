@@ -7,8 +7,10 @@ beside the tests.
 import importlib.util
 import inspect
 import os
+import signal
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -23,12 +25,27 @@ ON_GPU = os.environ | {"PYTHONPATH": str(ROOT)}
 ENVIRONMENT = ON_GPU | {"CUDA_VISIBLE_DEVICES": ""}
 
 SUBMITTED = {}                              # our file's path -> the student's
+USED = set()                                # those that were imported, or run as a script
 
 
+# ------------------------------------------------------------------------------- hand-ins
 def pytest_addoption(parser):
     parser.addoption("--submission", action="append", default=[],
                      help="a student's file; the longest tail of its path that is a file of ours "
                           "says which one it replaces")
+    parser.addoption("--test-seconds", type=int, default=60,
+                     help="with --submission: the longest that a test may take (default 60)")
+
+
+def file_of_ours(path):
+    """"kernels/softmax.py" for any/folder/kernels/softmax.py; None where no tail is ours. Only the
+    rooms of the house count: a hand-in may lie in a folder of its own beside them."""
+    for start in range(len(path.parts)):
+        tail = Path(*path.parts[start:])
+        in_a_room = len(tail.parts) == 1 or tail.parts[0] in ("kernels", "data", "run")
+        if in_a_room and (ROOT / tail).is_file():
+            return str(tail)
+    return None
 
 
 def pytest_configure(config):
@@ -42,29 +59,85 @@ def pytest_configure(config):
     sys.meta_path.insert(0, Submissions)
 
 
-def file_of_ours(path):
-    """"kernels/softmax.py" for any/folder/kernels/softmax.py; None where no tail is ours. Only the
-    rooms of the house count: a hand-in may lie in a folder of its own beside them."""
-    for start in range(len(path.parts)):
-        tail = Path(*path.parts[start:])
-        rooms = tail.parts[:-1] and tail.parts[0] in ("kernels", "data", "run")
-        if (rooms or len(tail.parts) == 1) and (ROOT / tail).is_file():
-            return str(tail)
-    return None
-
-
 class Submissions:
     """Finds a submitted module before ours is found, for the tests and for our other files."""
 
     @staticmethod
     def find_spec(name, path=None, target=None):
-        submitted = SUBMITTED.get(name.replace(".", os.sep) + ".py")
-        return importlib.util.spec_from_file_location(name, submitted) if submitted else None
+        ours = name.replace(".", os.sep) + ".py"
+        if ours not in SUBMITTED:
+            return None
+        USED.add(ours)
+        return importlib.util.spec_from_file_location(name, SUBMITTED[ours])
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config):
+    """With a submission the tests run in a process of their own: only the word that it writes
+    after the last test counts, so a hand-in that ends Python, or never ends, has failed."""
+    if not config.getoption("--submission") or "SPEAKS_TO" in os.environ:
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        word = Path(folder) / "word"
+        command = [sys.executable, "-m", "pytest", *config.invocation_params.args]
+        limit = 20 * config.getoption("--test-seconds")
+        try:
+            code = subprocess.run(command, cwd=config.invocation_params.dir, timeout=limit,
+                                  env=os.environ | {"SPEAKS_TO": str(word)}).returncode
+        except subprocess.TimeoutExpired:
+            print(f"the hand-in was stopped after {limit} seconds")
+            return 1
+        if code == 0 and not word.exists():
+            print("the hand-in ended Python before the last test: not passed")
+            return 1
+        return code
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    """A test of a hand-in that takes too long, as an endless loop does, fails."""
+    if not SUBMITTED:
+        return (yield)
+    seconds = item.config.getoption("--test-seconds")
+
+    def too_long(*_):
+        raise TimeoutError(f"this test took over {seconds} seconds: is there an endless loop?")
+
+    before = signal.signal(signal.SIGALRM, too_long)
+    signal.alarm(seconds)
+    try:
+        return (yield)
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def pytest_sessionfinish(session, exitstatus):
+    unused = sorted(set(SUBMITTED) - USED)
+    if unused and exitstatus == 0:
+        session.exitstatus = 1
+        print(f"\nno test chosen here looked at the hand-in {' '.join(unused)}: not passed")
+    elif "SPEAKS_TO" in os.environ:
+        Path(os.environ["SPEAKS_TO"]).touch()
+
+
+def refuse_the_reference(event, arguments):
+    """A hand-in that reads the file which it stands for has not been written by its student."""
+    if event == "open" and SUBMITTED and isinstance(arguments[0], str):
+        for ours, path in SUBMITTED.items():
+            reference = str(ROOT / ours)
+            if arguments[0] == reference and str(path) != reference:
+                raise RuntimeError(f"the hand-in reads our own {ours}")
+
+
+sys.addaudithook(refuse_the_reference)
+
+
+# ------------------------------------------------------------------------------- processes
 def run_script(*arguments, stdin=None, timeout=300, env=ENVIRONMENT):
     """A script as a user starts it: (exit code, stdout, stderr)."""
     script = SUBMITTED.get(str(arguments[0]), arguments[0])
+    USED.add(str(arguments[0]))
     command = [sys.executable, str(script), *map(str, arguments[1:])]
     done = subprocess.run(command, cwd=ROOT, input=stdin, capture_output=True, text=True,
                           timeout=timeout, env=env)

@@ -91,3 +91,30 @@ def test_a_hand_in_replaces_the_file_whose_name_it_bears_wherever_it_lies():
 def test_a_submission_whose_name_is_none_of_ours_is_refused(tmp_path):
     (tmp_path / "mine.py").write_text("")
     assert grade(["tests/test_run.py"], tmp_path / "mine.py")[0] == 4
+
+
+TRICKS = {                                  # a hand-in, and what is said of it
+    "import os\nos._exit(0)\n": "ended Python before the last test",
+    "while True:\n    pass\n": "was stopped after",
+    "def (\n": "SyntaxError",
+    f"exec(open({str(ROOT / 'kernels' / 'softmax.py')!r}).read())\n": "reads our own kernels",
+}
+
+
+@beside
+def test_a_hand_in_that_plays_tricks_fails_and_says_why(folder):
+    path = folder / "kernels" / "softmax.py"
+    path.parent.mkdir()
+    for source, words in TRICKS.items():
+        path.write_text(source)
+        tests = ["tests/test_softmax.py", "-k", "finite_differences", "--test-seconds", "1"]
+        code, printed = grade(tests, path)
+        assert code != 0 and words in printed, printed
+
+
+@beside
+def test_a_hand_in_that_no_test_looks_at_has_not_passed(folder):
+    (folder / "link").mkdir()
+    (folder / "link" / "train_rm.py").symlink_to(ROOT / "train_rm.py")
+    code, printed = grade(["tests/test_facts.py"], folder / "link" / "train_rm.py")
+    assert code == 1 and "looked at the hand-in train_rm.py" in printed
