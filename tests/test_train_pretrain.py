@@ -12,11 +12,10 @@ import pytest
 import torch
 
 import train_pretrain
-from bpe import Tokenizer, train_bpe
 from conftest import ENVIRONMENT, beside
-from data.shards import Shards, ShardWriter, load_shards, sample_rows, split_documents, write_shards
-from model import END, GPT, SPECIAL_TOKENS, GPTConfig
-from run import UserError, read_torch
+from data.shards import Shards
+from model import GPT, GPTConfig
+from run import read_torch
 from train_pretrain import Config, Muon, heldout_loss, orthogonalize, rate
 
 ROOT = Path(__file__).parent.parent
@@ -48,59 +47,6 @@ def weights(out):
 
 def same(one, other):
     return all(torch.equal(one[name], other[name]) for name in one)
-
-
-# ---- the corpus on disk
-
-@pytest.fixture(scope="module")
-def tokenizer():
-    return train_bpe(["the cat sat on the mat. the dog sat on the log. "] * 9, 300, SPECIAL_TOKENS)
-
-
-def test_shards_hold_each_document_then_its_end_token_and_control_strings_stay_text(tmp_path, tokenizer):
-    documents = [("train", "the cat"), ("heldout", "the dog"), ("train", f"on {END} the mat <|user|>"), ("train", "")]
-    write_shards(tmp_path, iter(documents), tokenizer, workers=1)
-    end = tokenizer.special_tokens[END]
-    ids = load_shards(tmp_path, "train")[:].tolist()
-    assert ids == [id for split, text in documents if split == "train" for id in [*tokenizer.encode_ordinary(text), end]]
-    assert ids.count(end) == 3 and tokenizer.special_tokens["<|user|>"] not in ids
-    assert json.loads((tmp_path / "shards.json").read_text())["heldout"] == {"files": [["heldout-00000.bin", len(load_shards(tmp_path, "heldout"))]],
-                                                                             "tokens": len(load_shards(tmp_path, "heldout")), "documents": 1, "bytes": 7}
-
-
-def test_a_row_of_shard_files_reads_like_one_and_a_rerun_leaves_no_old_files(tmp_path):
-    for tokens, files in ((100, 3), (10, 1)):
-        writer = ShardWriter(tmp_path, "train", shard_tokens=40)
-        for start_at in range(0, tokens, 10):
-            writer.add(np.arange(start_at, start_at + 10, dtype=np.uint16), 1, 10)
-        assert len(writer.close()["files"]) == files == len(list(tmp_path.glob("train-*.bin")))
-    shards = Shards([np.arange(0, 40), np.arange(40, 45), np.arange(45, 100)])
-    assert len(shards) == 100 and shards[38:47].tolist() == list(range(38, 47)) and shards[98:200].tolist() == [98, 99]
-
-
-def test_sampled_rows_are_windows_of_the_text_and_the_generator_alone_moves_them():
-    shards = Shards([np.arange(1000)])
-    rows = sample_rows(shards, 50, 8, torch.Generator().manual_seed(1))
-    assert rows.shape == (50, 9) and rows.dtype == torch.int64 and bool((rows.diff(dim=1) == 1).all())
-    assert torch.equal(rows, sample_rows(shards, 50, 8, torch.Generator().manual_seed(1)))
-    with pytest.raises(UserError, match="only 9 tokens.*--block-size"):
-        sample_rows(Shards([np.arange(9)]), 1, 8, torch.Generator())
-
-
-def test_the_held_out_tail_is_the_end_of_the_text_to_the_character(tmp_path):
-    texts = ["abcdefghij", "klmno", "pqrst"]
-    (tmp_path / "clean.jsonl").write_text("".join(json.dumps(text) + "\n" for text in texts))
-    parts = list(split_documents(tmp_path / "clean.jsonl", heldout_tail=0.4, characters=20))
-    assert parts == [("train", "abcdefghij"), ("train", "kl"), ("heldout", "mno"), ("heldout", "pqrst")]
-
-
-def test_a_document_is_held_out_for_what_it_says_not_for_where_it_stands(tmp_path):
-    texts = [f"document {i}" for i in range(500)]
-    sides = []
-    for order in (texts, texts[::-1]):
-        (tmp_path / "clean.jsonl").write_text("".join(json.dumps(text) + "\n" for text in order))
-        sides.append({text for split, text in split_documents(tmp_path / "clean.jsonl", heldout_share=0.2) if split == "heldout"})
-    assert sides[0] == sides[1] and 60 < len(sides[0]) < 140
 
 
 # ---- the pieces of training
@@ -274,13 +220,3 @@ def test_resume_with_nothing_saved_says_so_and_starts_afresh(tmp_path, unbroken)
     code, printed, errors = finish(tmp_path, "--steps", 1, "--resume")
     assert code == 0 and "starting afresh" in errors and "using them again" in printed
     assert json.loads((tmp_path / "pretrain.json").read_text())["steps"] == 1
-
-
-def test_a_cut_shard_is_noticed(unbroken, tmp_path):
-    for name in ("shards.json", "train-00000.bin"):
-        (tmp_path / name).write_bytes((unbroken[0] / name).read_bytes())
-    with open(tmp_path / "train-00000.bin", "r+b") as file:
-        file.truncate(100)
-    with pytest.raises(UserError, match="train-00000.bin is missing or cut short"):
-        load_shards(tmp_path)
-    assert isinstance(Tokenizer.load(unbroken[0] / "tokenizer.json"), Tokenizer)
