@@ -127,7 +127,6 @@ LICENCE = re.compile(any_of(
     "limitations under the license|merchantability|/licenses?/|project gutenberg",
     "this (?:file|program|ebook|e-book) is",
 ), re.I)
-
 COMMENTED = re.compile(r"\s*(?:\*|//|#|--|;)")
 COMMENT_MARK = re.compile(r"\s*(?:/\*|\*|//|#|--|;|<!--|\"\"\"$)")
 
@@ -204,7 +203,6 @@ CHROME_START = re.compile(r"\W*" + any_of(
     r"related (?:articles|posts|stories)|most popular|advertisement\b|sponsored\b",
     r"page \d+ of \d+|loading\b|got it!?$",
 ))
-
 COOKIES = re.compile(any_of(
     r"\bcookies? (?:policy|settings|preferences|notice|consent|banner)",
     r"\b(?:accept|reject|allow|manage|disable|enable) "
@@ -293,7 +291,6 @@ SPAM = re.compile(r"\b" + any_of(
     "call now|guaranteed?!?|lowest price|best price|special offer|bonus|followers|designer",
     r"pills?\b|miracle|save \d+%|\d+% off|https?://\S+|www\.\S+|visit (?:our|http)",
 ) + r"|\$\d[\d,]*|!!+|>>+")
-
 SPAM_HINTS = (
     "!!|>>|http|www.|$|free|buy|order |click|casino|poker|cheap|offer|pill|loan|money|bonus|winner|"
     "discount|% off|price|miracle|guarantee|earn |singles"
@@ -418,10 +415,10 @@ class Report:
                     yield f"  {verb:8} {entry['count']:7,}  {name:24} {example}"
 
 
-def around_the_change(before, after, width=60):
+def around_the_change(before, after):
     """The first place where two texts differ, with a few words before it."""
     start = max(0, len(os.path.commonprefix([before, after])) - 20)
-    return f"{before[start : start + width]!r} -> {after[start : start + width]!r}"
+    return f"{before[start : start + 60]!r} -> {after[start : start + 60]!r}"
 
 
 def repair_and_filter(original, language="en"):
@@ -480,7 +477,7 @@ def clean_to_file(planted_documents, path, config, count_dirt):
     true) also those of `dirt_figures`. Raises run.UserError where nothing is left.
     """
     report, grade, characters = Report(), CleaningGrade(), 0
-    planted_documents, ahead = tee(planted_documents)  # cleaning looks ahead
+    planted_documents, ahead = tee(planted_documents)  # for cleaning, which looks ahead
     texts = (document.text for document in ahead)
     answers = clean(texts, report, config.language, workers=os.cpu_count(), raw=config.raw)
     with run.atomic(path) as temporary, open(temporary, "w", encoding="utf-8") as file:

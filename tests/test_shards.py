@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from bpe import train_bpe
-from conftest import ENVIRONMENT, ROOT
+from conftest import ENVIRONMENT, ROOT, beside
 from data.shards import Shards, ShardWriter, load_shards, sample_rows, split_documents, write_shards
 from model import END, SPECIAL_TOKENS
 from run import UserError
@@ -116,10 +116,10 @@ if __name__ == "__main__":
 '''
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no forkserver")
-def test_pools_start_as_other_systems_and_later_versions_start_them(tmp_path):
-    (tmp_path / "pools.py").write_text(POOLS)
+@beside
+def test_pools_start_as_other_systems_and_later_versions_start_them(folder):
+    (folder / "pools.py").write_text(POOLS)
     done = subprocess.run(
-        [sys.executable, tmp_path / "pools.py", tmp_path], cwd=ROOT, timeout=200,
+        [sys.executable, folder / "pools.py", folder], cwd=ROOT, timeout=200,
         env=ENVIRONMENT | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
