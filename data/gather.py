@@ -2,154 +2,121 @@
 
 in    paths and addresses of .txt .md .html .jsonl .parquet files, each also .gz
 out   gather(sources) -> documents, str or (as they came) bytes; cleaning decodes them
-see   downloads lie in out/downloads/: a broken one goes on where it stopped, a finished one is not fetched again
+see   what was fetched lies in out/downloads/ and is not fetched again
 """
 import glob
 import gzip
 import http.client
 import json
-import sys
-import time
-import urllib.error
-import urllib.parse
-import urllib.request
 import zlib
 from hashlib import blake2b
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
 
+import run
 from run import UserError
 
-PLAIN, MARKED_UP = (".txt", ".md"), (".html", ".htm")
-KINDS = (*PLAIN, *MARKED_UP, ".jsonl", ".parquet")
-LONGEST = 1 << 22                                                       # bytes; a longer .txt is cut between paragraphs, so that memory stays flat
+KINDS = (".txt", ".md", ".html", ".htm", ".jsonl", ".parquet")
+LONGEST = 1 << 22  # bytes; a longer .txt is cut between paragraphs, so that memory stays flat
+PATIENCE = 30  # seconds for a server that sends nothing
 
 
 # ---- which files
+def is_address(source):
+    return source.startswith(("http://", "https://"))
+
+
+def is_packed(path):
+    return Path(path).suffix.lower() == ".gz"
+
 
 def kind_of(path):
     """".jsonl" for corpus.jsonl and corpus.jsonl.gz; the ending in small letters."""
-    path = Path(path)
-    return (Path(path.stem) if path.suffix.lower() == ".gz" else path).suffix.lower()
+    name = Path(path).stem if is_packed(path) else path
+    return Path(name).suffix.lower()
 
 
-def files_of(source, cache):
-    """The files that one source names, sorted. Raises UserError where there are none."""
-    if source.startswith(("http://", "https://")):
-        return [download(source, cache)]
+def files_of(source):
+    """The files that a path or glob names, sorted. Raises UserError where there are none."""
     path = Path(source)
-    if path.is_dir():
-        found = sorted(file for file in path.rglob("*") if file.is_file() and kind_of(file) in KINDS)
-        if not found:
-            raise UserError(f"{source} holds no file that ends in {' '.join(KINDS)} (or these with .gz)")
-        return found
     if path.is_file():
         return [path]
-    found = sorted(Path(name) for name in glob.glob(source, recursive=True) if Path(name).is_file())
+    if path.is_dir():
+        found = [file for file in path.rglob("*") if file.is_file() and kind_of(file) in KINDS]
+        mistake = f"{source} holds no file that ends in {' '.join(KINDS)} (or these with .gz)"
+    else:
+        found = [Path(name) for name in glob.glob(source, recursive=True) if Path(name).is_file()]
+        mistake = f"{source} not found: --data takes files, folders, globs and http(s) addresses"
     if not found:
-        raise UserError(f"{source} not found: --data takes files, folders, globs and http(s) addresses")
-    return found
+        raise UserError(mistake)
+    return sorted(found)
 
 
 def inputs(sources):
-    """What the shards depend on: [name, bytes, time of last change] for each file, the address alone for a download."""
+    """What shards depend on: [name, bytes, time of last change] of a file, or [address]."""
     described = []
     for source in sources:
-        if source.startswith(("http://", "https://")):
+        if is_address(source):
             described.append([source])
-        else:
-            described += [[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in files_of(source, None)]
+            continue
+        for path in files_of(source):
+            described.append([str(path), path.stat().st_size, path.stat().st_mtime_ns])
     return described
 
 
 # ---- downloads
-
-class Broken(Exception):
-    """The connection ended before the file did; trying again may help."""
-
-
-def download(address, cache, tries=5, wait=1.0):
-    """Fetches an address into the folder `cache` and returns the path; bytes that are there already are not fetched again.
-
-    A dropped connection goes on from where it stopped (RFC 9110, section 14: Range, If-Range). Raises UserError.
-    """
-    name = Path(urllib.parse.urlsplit(address).path).name or "index.html"
+def download(address, folder):
+    """Fetches an address into the folder, once, and returns the path. Raises UserError."""
+    name = Path(urlsplit(address).path).name or "index.html"
     if kind_of(name) not in KINDS:
         name += ".html"
-    path = Path(cache) / f"{blake2b(address.encode(), digest_size=4).hexdigest()}-{name}"
-    if path.exists():
-        return path
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part, mark = path.with_name(path.name + ".part"), path.with_name(path.name + ".etag")
-    for attempt in range(tries):
-        had = part.stat().st_size if part.exists() else 0
+    path = Path(folder) / f"{blake2b(address.encode(), digest_size=4).hexdigest()}-{name}"
+    if not path.exists():
         try:
-            fetch(address, part, mark)
-            part.replace(path)
-            mark.unlink(missing_ok=True)
-            return path
-        except urllib.error.HTTPError as error:
-            if error.code < 500 and error.code not in (408, 416, 429):
-                raise UserError(f"{address}: the server says {error.code} {error.reason}") from None
-            if error.code == 416:                                       # what we have is no beginning of what they have
-                part.unlink(missing_ok=True)
-            reason = f"{error.code} {error.reason}"
-        except (OSError, http.client.HTTPException, Broken) as error:
-            reason = str(getattr(error, "reason", error)) or type(error).__name__
-        more = (part.stat().st_size if part.exists() else 0) > had
-        if attempt + 1 < tries:
-            time.sleep(0 if more else wait * 2**attempt)
-    raise UserError(f"{address} cannot be fetched ({reason}): check the address and the network; the same command goes on where it stopped")
+            with run.atomic(path) as temporary:
+                fetch(address, temporary)
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            raise UserError(f"{address} cannot be fetched ({str(error) or type(error).__name__}): "
+                            "fetch it with curl or wget, and give the file") from None
+    return path
 
 
-def fetch(address, part, mark):
-    """One request; appends to `part`. `mark` keeps the file's version (ETag or date), so that halves of two versions are never joined."""
-    had = part.stat().st_size if part.exists() else 0
-    headers = {"User-Agent": "train_pretrain.py", "Accept-Encoding": "identity"}
-    if had:
-        headers["Range"] = f"bytes={had}-"
-        if mark.exists():                                               # a server that names no version is taken at its word
-            headers["If-Range"] = mark.read_text()
-    with urllib.request.urlopen(urllib.request.Request(address, headers=headers), timeout=30) as answer:
-        goes_on = answer.status == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {had}-")
-        length = answer.headers.get("Content-Length")
-        total = int(length) + (had if goes_on else 0) if length else None
-        version = answer.headers.get("ETag") or answer.headers.get("Last-Modified")
-        mark.write_text(version) if version and not version.startswith("W/") else mark.unlink(missing_ok=True)
-        with open(part, "ab" if goes_on else "wb") as file:
-            size = had if goes_on else 0
-            while chunk := answer.read1(1 << 20):
-                file.write(chunk)
-                size += len(chunk)
-                show(address, size, total)
-    if total is not None and size != total:
-        raise Broken(f"{size} of {total} bytes came")
-
-
-def show(address, size, total):
-    if sys.stderr.isatty():
-        print(f"\r\033[K{address}  {size / 1e6:.1f} MB" + (f" of {total / 1e6:.1f}" if total else ""), end="\n" if size == total else "", file=sys.stderr, flush=True)
+def fetch(address, path):
+    request = Request(address, headers={"User-Agent": "train_pretrain.py"})
+    with urlopen(request, timeout=PATIENCE) as answer, open(path, "wb") as file:
+        total = int(answer.headers.get("Content-Length") or 0)  # 0: the server does not say
+        progress = run.Progress(total, name=f"{address} byte")
+        while block := answer.read(1 << 20):
+            file.write(block)
+            if total:
+                progress.report(file.tell())
+        if total and file.tell() != total:
+            raise OSError(f"{file.tell()} of {total} bytes came")
 
 
 # ---- documents of a file
-
-def read_plain(file, path):
+def read_plain(file):
     """Bytes of at most LONGEST, cut after an empty line where there is one, else after a line."""
     rest = b""
-    while chunk := file.read(LONGEST - len(rest)):
-        rest += chunk
+    while fresh := file.read(LONGEST - len(rest)):
+        rest += fresh
         if len(rest) < LONGEST:
-            continue                                                    # a short read: a pipe, or the end
-        cut = max(rest.rfind(b"\n\n") + 2, 2) if b"\n\n" in rest else rest.rfind(b"\n") + 1 or end_of_character(rest)
+            continue  # a short read: a pipe, or the end
+        cut = last_break(rest)
         yield rest[:cut]
         rest = rest[cut:]
     if rest:
         yield rest
 
 
-def end_of_character(text):
-    """The last place in UTF-8 bytes that does not cut a character: not before a continuation byte (10xxxxxx)."""
+def last_break(text):
+    """The last place where UTF-8 bytes are best cut: a paragraph's end, a line's, a character's."""
+    for end in (b"\n\n", b"\n"):
+        if end in text:
+            return text.rindex(end) + len(end)
     place = len(text) - 1
-    while place > len(text) - 4 and text[place] & 0xC0 == 0x80:
+    while place > len(text) - 4 and text[place] & 0xC0 == 0x80:  # 10xxxxxx goes on with one
         place -= 1
     return max(1, place)
 
@@ -161,50 +128,61 @@ def read_jsonl(file, path, text_field):
         try:
             row = json.loads(line)
         except ValueError as error:
-            raise UserError(f"{path}:{number} is not JSON ({error}): each line needs {{\"{text_field}\": ...}}") from None
+            raise UserError(f"{path}:{number} is not JSON ({error}): "
+                            f'each line needs {{"{text_field}": ...}}') from None
         if not isinstance(row, dict) or not isinstance(row.get(text_field), str):
-            fields = f"it has {', '.join(map(str, row))}" if isinstance(row, dict) and row else "each line needs one"
-            raise UserError(f"{path}:{number} has no text in \"{text_field}\" ({fields}): name the field with --text-field")
+            known = isinstance(row, dict) and ", ".join(row)
+            has = f"it has {known}" if known else "each line needs one"
+            raise UserError(f'{path}:{number} has no text in "{text_field}" ({has}): '
+                            "name the field with --text-field")
         yield row[text_field]
 
 
 def read_parquet(path, text_field):
+    if is_packed(path):
+        raise UserError(f"{path}: unpack it first (`gunzip`), parquet is compressed already and "
+                        "must be read from the middle")
     try:
         import pyarrow.parquet as parquet
     except ImportError:
         raise UserError(f"{path} needs pyarrow: `pip install pyarrow`, or give .jsonl") from None
     try:
         table = parquet.ParquetFile(path)
-    except Exception as error:                                          # pyarrow raises its own kinds
+    except Exception as error:  # pyarrow raises its own kinds
         raise UserError(f"{path} cannot be read as parquet: {error}") from None
-    if text_field not in table.schema_arrow.names:
-        raise UserError(f"{path} has no column \"{text_field}\" (it has {', '.join(table.schema_arrow.names)}): name it with --text-field")
+    columns = table.schema_arrow.names
+    if text_field not in columns:
+        raise UserError(f'{path} has no column "{text_field}" (it has {", ".join(columns)}): '
+                        "name it with --text-field")
     for batch in table.iter_batches(batch_size=1024, columns=[text_field]):
         yield from (text for text in batch.column(0).to_pylist() if text is not None)
 
 
 def read_documents(path, text_field="text"):
-    """The documents of one file, one at a time: a line of .jsonl, a row of .parquet, else the whole file (a long .txt in pieces)."""
+    """The lines of .jsonl, the rows of .parquet, else the whole file (a long .txt in parts)."""
     kind = kind_of(path)
     if kind == ".parquet":
-        if Path(path).suffix.lower() == ".gz":
-            raise UserError(f"{path}: unpack it first (`gunzip`), parquet is compressed already and must be read from the middle")
         yield from read_parquet(path, text_field)
         return
     try:
-        with gzip.open(path, "rb") if Path(path).suffix.lower() == ".gz" else open(path, "rb") as file:
+        with gzip.open(path, "rb") if is_packed(path) else open(path, "rb") as file:
             if kind == ".jsonl":
                 yield from read_jsonl(file, path, text_field)
-            elif kind in MARKED_UP:
+            elif kind in (".html", ".htm"):
                 yield file.read()
             else:
-                yield from read_plain(file, path)
+                yield from read_plain(file)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise UserError(f"{path} cannot be unpacked ({error}): it is cut short or no gzip file; fetch it again") from None
+        raise UserError(f"{path} cannot be unpacked ({error}): it is cut short or no gzip file; "
+                        "fetch it again") from None
 
 
 def gather(sources, text_field="text", cache="out/downloads"):
-    """Yields the documents of all sources in order, str or bytes. sources: iterable of paths, folders, globs, addresses. Raises UserError."""
-    for source in sources:
-        for path in files_of(str(source), cache):
+    """Yields the documents of all sources in order, str or bytes. Raises UserError.
+
+    sources: iterable of paths, folders, globs, addresses; cache: where downloads go.
+    """
+    for source in map(str, sources):
+        files = [download(source, cache)] if is_address(source) else files_of(source)
+        for path in files:
             yield from read_documents(path, text_field)

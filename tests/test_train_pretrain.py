@@ -14,11 +14,10 @@ import torch
 
 import run
 import train_pretrain
-from bpe import Tokenizer
 from conftest import ENVIRONMENT, beside
-from data.shards import Shards, load_shards
+from data.shards import Shards
 from model import GPT, GPTConfig
-from run import UserError, read_torch
+from run import read_torch
 from train_pretrain import Config, heldout_loss
 
 ROOT = Path(__file__).parent.parent
@@ -234,13 +233,3 @@ def test_resume_with_nothing_saved_says_so_and_starts_afresh(tmp_path, unbroken)
     code, printed, errors = finish(tmp_path, "--steps", 1, "--resume")
     assert code == 0 and "starting afresh" in errors and "using them again" in printed
     assert figures_of(tmp_path)["steps"] == 1
-
-
-def test_a_cut_shard_is_noticed(unbroken, tmp_path):
-    for name in ("shards.json", "train-00000.bin"):
-        (tmp_path / name).write_bytes((unbroken[0] / name).read_bytes())
-    with open(tmp_path / "train-00000.bin", "r+b") as file:
-        file.truncate(100)
-    with pytest.raises(UserError, match="train-00000.bin is missing or cut short"):
-        load_shards(tmp_path)
-    assert isinstance(Tokenizer.load(unbroken[0] / "tokenizer.json"), Tokenizer)

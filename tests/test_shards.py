@@ -1,0 +1,125 @@
+"""Shards hold the text as it was written; rows are drawn by the generator alone; pools of processes
+start in each of Python's ways."""
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from bpe import train_bpe
+from conftest import ENVIRONMENT, ROOT, beside
+from data.shards import Shards, ShardWriter, load_shards, sample_rows, split_documents, write_shards
+from model import END, SPECIAL_TOKENS
+from run import UserError
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    text = "the cat sat on the mat. the dog sat on the log. "
+    return train_bpe([text] * 9, 300, SPECIAL_TOKENS)
+
+
+def test_shards_hold_documents_and_their_end_tokens_and_control_strings_stay_text(
+        tmp_path, tokenizer):
+    train = ["the cat", f"on {END} the mat <|user|>", ""]
+    documents = [("train", train[0]), ("heldout", "the dog")]
+    documents += [("train", text) for text in train[1:]]
+    write_shards(tmp_path, iter(documents), tokenizer, workers=1)
+    end = tokenizer.special_tokens[END]
+    ids = load_shards(tmp_path, "train")[:].tolist()
+    assert ids == [id for text in train for id in [*tokenizer.encode_ordinary(text), end]]
+    assert ids.count(end) == 3 and tokenizer.special_tokens["<|user|>"] not in ids
+    tokens = len(load_shards(tmp_path, "heldout"))
+    assert json.loads((tmp_path / "shards.json").read_text())["heldout"] == {
+        "files": [["heldout-00000.bin", tokens]], "tokens": tokens, "documents": 1, "bytes": 7}
+
+
+def test_a_row_of_shard_files_reads_like_one_and_a_rerun_leaves_no_old_files(tmp_path):
+    for tokens, files in ((100, 3), (10, 1)):
+        writer = ShardWriter(tmp_path, "train", shard_tokens=40)
+        for start in range(0, tokens, 10):
+            writer.add(np.arange(start, start + 10, dtype=np.uint16), 1, 10)
+        assert len(writer.close()["files"]) == files == len(list(tmp_path.glob("train-*.bin")))
+    shards = Shards([np.arange(0, 40), np.arange(40, 45), np.arange(45, 100)])
+    assert len(shards) == 100
+    assert shards[38:47].tolist() == list(range(38, 47)) and shards[98:200].tolist() == [98, 99]
+
+
+def test_a_cut_shard_is_noticed(tmp_path, tokenizer):
+    write_shards(tmp_path, [("train", "the cat sat on the mat. " * 9)], tokenizer, workers=1)
+    assert len(load_shards(tmp_path)) > 1
+    with open(tmp_path / "train-00000.bin", "r+b") as file:
+        file.truncate(2)
+    with pytest.raises(UserError, match="train-00000.bin is missing or cut short"):
+        load_shards(tmp_path)
+
+
+def test_sampled_rows_are_windows_of_the_text_and_the_generator_alone_moves_them():
+    shards = Shards([np.arange(1000)])
+    rows = sample_rows(shards, 50, 8, torch.Generator().manual_seed(1))
+    assert rows.shape == (50, 9) and rows.dtype == torch.int64
+    assert bool((rows.diff(dim=1) == 1).all())
+    assert torch.equal(rows, sample_rows(shards, 50, 8, torch.Generator().manual_seed(1)))
+    with pytest.raises(UserError, match="only 9 tokens.*--block-size"):
+        sample_rows(Shards([np.arange(9)]), 1, 8, torch.Generator())
+
+
+def write_clean(path, texts):
+    path.write_text("".join(json.dumps(text) + "\n" for text in texts))
+    return path
+
+
+def test_the_held_out_tail_is_the_end_of_the_text_to_the_character(tmp_path):
+    path = write_clean(tmp_path / "clean.jsonl", ["abcdefghij", "klmno", "pqrst"])
+    assert list(split_documents(path, heldout_tail=0.4, characters=20)) == [
+        ("train", "abcdefghij"), ("train", "kl"), ("heldout", "mno"), ("heldout", "pqrst")]
+
+
+def test_a_document_is_held_out_for_what_it_says_not_for_where_it_stands(tmp_path):
+    texts = [f"document {i}" for i in range(500)]
+    sides = []
+    for order in (texts, texts[::-1]):
+        path = write_clean(tmp_path / "clean.jsonl", order)
+        split = split_documents(path, heldout_share=0.2)
+        sides.append({text for side, text in split if side == "heldout"})
+    assert sides[0] == sides[1] and 60 < len(sides[0]) < 140
+
+
+POOLS = '''
+import multiprocessing
+import sys
+
+import numpy as np
+
+from data.clean import clean
+from data.shards import load_shards, write_shards
+
+TEXTS = [f"Number {i} is here, and it is what the {i + 1} others said." for i in range(600)]
+
+
+class Bytes:
+    dtype = np.uint16
+
+    def encode_corpus(self, texts):
+        return np.frombuffer("".join(texts).encode(), np.uint8).astype(np.uint16)
+
+
+if __name__ == "__main__":
+    multiprocessing.set_forkserver_preload(["data.shards"])
+    for method in ("spawn", "forkserver"):
+        multiprocessing.set_start_method(method, force=True)
+        assert list(clean(TEXTS, workers=2)) == list(clean(TEXTS))
+        write_shards(sys.argv[1], (("train", text) for text in TEXTS), Bytes(), workers=1)
+        assert bytes(load_shards(sys.argv[1])[:].tolist()) == "".join(TEXTS).encode()
+'''
+
+
+@beside
+def test_pools_start_as_other_systems_and_later_versions_start_them(folder):
+    (folder / "pools.py").write_text(POOLS)
+    done = subprocess.run(
+        [sys.executable, folder / "pools.py", folder], cwd=ROOT, timeout=200,
+        env=ENVIRONMENT | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
