@@ -26,10 +26,15 @@ BYTES = [bytes([byte]) for byte in range(256)]
 
 
 # ---------------------------------------------------------------------------------- text -> pieces
-# A piece: a contraction; a run of letters, of digits or of signs, each with one space in front;
-# a run of spaces (Radford et al. 2019). On ASCII text Python's own `re` finds the same, sooner.
-GPT2_PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
-ASCII_PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d| ?[A-Za-z]+| ?[0-9]+| ?[^\sA-Za-z0-9]+|\s+(?!\S)|\s+"
+GPT2_PATTERN = "|".join([               # what a piece is (Radford et al. 2019), the first that fits
+    "'s|'t|'re|'ve|'m|'ll|'d",          # the end of a contraction
+    r" ?\p{L}+",                        # letters, digits, or other signs,
+    r" ?\p{N}+",                        # each with one space in front
+    r" ?[^\s\p{L}\p{N}]+",
+    r"\s+(?!\S)|\s+"])                  # white space, but for the last before something visible
+# On ASCII text Python's own `re` finds the same, sooner.
+ASCII_PATTERN = GPT2_PATTERN.replace(r"\p{L}\p{N}", "A-Za-z0-9")
+ASCII_PATTERN = ASCII_PATTERN.replace(r"\p{L}", "[A-Za-z]").replace(r"\p{N}", "[0-9]")
 
 
 @lru_cache
@@ -81,16 +86,22 @@ def plain_merges(pieces, n_tokens):
     merges = []
     # exercise: count all pairs of neighbours, merge the most frequent in every row, again
     while len(merges) < n_tokens - 256:
-        counts = Counter()
-        for row, count in rows.items():
-            for pair in zip(row, row[1:]):
-                counts[pair] += count
+        counts = count_pairs(rows)
         if not counts:
             break
         best = max(counts, key=lambda pair: (counts[pair], pair))
         merges.append(best)
         rows = {merge_row(row, best): count for row, count in rows.items()}
     return merges
+
+
+def count_pairs(rows):
+    """dict row: how often it is in the text -> dict pair of neighbours: how often."""
+    counts = defaultdict(int)
+    for row, count in rows.items():
+        for pair in zip(row, row[1:]):
+            counts[pair] += count
+    return counts
 
 
 def merge_row(row, pair):
@@ -174,10 +185,7 @@ def tally(ids, weights):
 def learn_merges(pieces, n_tokens, report=lambda line: None):
     """What plain_merges gives. Each pair is counted once; then a merge corrects the counts of the
     few pairs that it changes. In the heap a count may be out of date: too high, never too low."""
-    row, counts, merges = Row(pieces), defaultdict(int), []
-    for piece, count in pieces.items():
-        for pair in zip(piece, piece[1:]):
-            counts[pair] += count
+    row, counts, merges = Row(pieces), count_pairs(pieces), []
 
     def entry(a, b):
         return -counts[a, b], row.tokens[a], row.tokens[b], a, b
@@ -248,6 +256,12 @@ def merge_piece(piece, ranks):
     return result
 
 
+# A stretch of text goes from one space with something visible behind it to the next. GPT2_PATTERN
+# ends a piece there, whatever stands around, so a stretch is a piece or a few, and to look up
+# stretches is three times as fast as to find the pieces again.
+STRETCH_BORDER = re.compile(r"(?= \S)")
+
+
 class Memory(dict):
     """str -> function(str), worked out when first asked for: text repeats itself. Bounded."""
 
@@ -263,11 +277,6 @@ class Memory(dict):
         return value
 
 
-# GPT2_PATTERN ends a piece before each space that something visible follows, whatever stands
-# around. To cut there first and look up what lies between is three times as fast.
-VISIBLE_FOLLOWS = re.compile(r" (?=\S)")
-
-
 class Tokenizer:
     """vocab: dict bytes -> id; merges: list of (bytes, bytes); special_tokens: dict name -> id."""
 
@@ -279,25 +288,22 @@ class Tokenizer:
         self.tokens |= {id: name.encode() for name, id in self.special_tokens.items()}
         self.n_vocab = max(self.tokens) + 1
         self.dtype = np.uint16 if self.n_vocab <= 1 << 16 else np.uint32
-        self.after_space = Memory(self.encode_after_space)
+        self.raw_ids = {token: np.array(id, self.dtype).tobytes() for token, id in vocab.items()}
+        self.memory = Memory(self.encode_stretch)
 
-    def encode_pieces(self, text):
+    def encode_stretch(self, stretch):
+        """str -> its ids as the bytes of a numpy array: these are quick to join."""
         ids = []
-        for piece in piece_finder(self.pattern)(text):
-            ids += [self.vocab[token] for token in merge_piece(piece.encode(), self.ranks)]
-        return ids
-
-    def encode_after_space(self, text):
-        return self.encode_pieces(" " + text)
+        for piece in piece_finder(self.pattern)(stretch):
+            ids += [self.raw_ids[token] for token in merge_piece(piece.encode(), self.ranks)]
+        return b"".join(ids)
 
     def encode_ordinary(self, text):
         """str -> list of int. A control string in the text is ordinary text."""
         refuse_surrogates(text)
-        first, *rest = VISIBLE_FOLLOWS.split(text) if self.pattern == GPT2_PATTERN else [text]
-        ids = self.encode_pieces(first)
-        for between in rest:
-            ids += self.after_space[between]
-        return ids
+        stretches = STRETCH_BORDER.split(text) if self.pattern == GPT2_PATTERN else [text]
+        raw_ids = b"".join(map(self.memory.__getitem__, stretches))
+        return np.frombuffer(raw_ids, self.dtype).tolist()
 
     def allowed(self, allowed_special):
         names = frozenset(self.special_tokens if allowed_special == "all" else allowed_special)
@@ -401,28 +407,25 @@ def refuse_surrogates(text):
 
 
 def cut_safely(texts, names, pattern):
-    """Parts of a text as they come -> parts of it that can be encoded one by one."""
+    """A text as it comes, in any parts -> parts of it that can be encoded one by one: cut behind a
+    special token, or, under GPT-2's pattern, at a stretch's border."""
     held, fresh = "", ""
+    longest = max(map(len, names), default=0)
     for text in texts:
         refuse_surrogates(text)
         fresh += text
-        if len(fresh) >= len(held):         # else it is too early to look again
-            held, fresh = held + fresh, ""
-            cut = safe_cut(held, names, pattern)
-            yield held[:cut]
-            held = held[cut:]
+        if len(fresh) < len(held):
+            continue                        # too early to look again
+        held, fresh = held + fresh, ""
+        limit = len(held) - longest         # a name that begins later may go on
+        found = [name.span() for name in special_finder(names).finditer(held)]
+        cuts = [0, *(end for start, end in found if start <= limit)]
+        if pattern == GPT2_PATTERN:
+            borders = STRETCH_BORDER.finditer(held, cuts[-1], max(cuts[-1], limit + 2))
+            cuts += [border.start() for border in borders]
+        yield held[: cuts[-1]]
+        held = held[cuts[-1] :]
     yield held + fresh
-
-
-def safe_cut(text, names, pattern):
-    """The last place to cut text, whatever follows: behind a special token, or before a space."""
-    limit = len(text) - max(map(len, names), default=0)     # a name that begins later may go on
-    ends = [found.end() for found in special_finder(names).finditer(text) if found.start() <= limit]
-    start = ends[-1] if ends else 0
-    if pattern != GPT2_PATTERN:
-        return start
-    spaces = VISIBLE_FOLLOWS.finditer(text, start, limit + 1)
-    return max([start, *(space.start() for space in spaces)])
 
 
 # ------------------------------------------------------------------------------------------- files

@@ -238,13 +238,13 @@ def odd_texts(rng):
         yield random_text(rng)
 
 
-def test_a_text_cut_before_words_has_the_pieces_of_the_whole_text():
+def test_the_stretches_of_a_text_have_the_pieces_of_the_whole_text():
     find_pieces, rng = bpe.piece_finder(GPT2_PATTERN), random.Random(4)
     for text in odd_texts(rng):
-        first, *rest = bpe.VISIBLE_FOLLOWS.split(text)
-        parts = [first, *(" " + between for between in rest)]
+        stretches = bpe.STRETCH_BORDER.split(text)
         pieces = regex.findall(GPT2_PATTERN, text)
-        assert [piece for part in parts for piece in find_pieces(part)] == pieces, repr(text)
+        found = [piece for stretch in stretches for piece in find_pieces(stretch)]
+        assert found == pieces, repr(text)
         assert find_pieces(text) == pieces, repr(text)          # by whichever pattern is faster
 
 
@@ -279,9 +279,9 @@ def test_random_strings_and_random_bytes_come_back(tokenizer):
 def test_a_cache_that_overflows_changes_nothing(tokenizer, text):
     ids = tokenizer.encode(text)
     small = Tokenizer(tokenizer.vocab, tokenizer.merges, tokenizer.special_tokens)
-    small.after_space.most = 10
-    assert small.encode(text) == ids and len(small.after_space) <= 10
-    assert small.encode("a b" + "c" * 1_000) and max(map(len, small.after_space)) < 64
+    small.memory.most = 10
+    assert small.encode(text) == ids and len(small.memory) <= 10
+    assert small.encode("a b" + "c" * 1_000) and max(map(len, small.memory)) < 64
 
 
 def test_a_tokenizer_survives_pickling(tokenizer, text):
