@@ -79,6 +79,8 @@ class Config(run.CommonConfig):
                             "tenth: without held-out text nothing can be judged")
         if self.n_embd % self.n_head:
             raise UserError(f"--n-embd {self.n_embd} is not a multiple of --n-head {self.n_head}")
+        if self.n_embd > 256 * self.n_head:
+            raise UserError(f"--n-embd {self.n_embd} is over 256 channels a head: raise --n-head")
         least = 256 + len(SPECIAL_TOKENS)
         if self.vocab_size < least:
             raise UserError(f"--vocab-size {self.vocab_size} is too small: 256 bytes and "
@@ -185,11 +187,12 @@ def train(state, shards, heldout, tokenizer):
     network = team.network(state.model, next_token_loss, batch_shape)
     every, losses, over = max(1, min(100, config.steps // 14)), [], clock.over(state.step)
     clock.start(state.step)
-    with run.ctrl_c_waits() as stopped:     # a step is never left half done
+    with run.ctrl_c_waits() as pressed:     # a step is never left half done
+        stopped = False
         while not over and not stopped:
             with state.stopwatch:
                 losses.append(update(state, network, shards))
-                over = clock.over(state.step)
+                over, stopped = clock.over(state.step), team.any(pressed)
                 due = over or state.step % every == 0
                 if due:                     # waits for a GPU: its work is part of the training
                     losses = [team.agree(float(torch.stack(losses).mean()))]

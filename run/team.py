@@ -38,6 +38,8 @@ def pick_device(name):
         kernels.choose_backend(tensor)
     except (RuntimeError, ValueError) as error:     # KERNELS=triton and no GPU, KERNELS=abacus
         raise UserError(error) from None
+    if tensor.is_cuda:
+        make_gpu_repeatable()
     return tensor.device
 
 
@@ -135,22 +137,26 @@ class Team:
         if config.batch_size % self.size:
             raise UserError(f"--batch-size {config.batch_size} cannot be shared by {self.size} "
                             f"processes: give a multiple of {self.size}")
+        if self.size > 1 and torch.cuda.is_available():     # before anything is put on a GPU
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
         self.device = pick_device(config.device)
         if self.size > 1:
-            if self.device.type == "cuda":
-                self.device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
-                torch.cuda.set_device(self.device)
-            backend = "nccl" if self.device.type == "cuda" else "gloo"
-            dist.init_process_group(backend, timeout=timedelta(days=7))    # cleaning may take days
+            dist.init_process_group("nccl" if self.device.type == "cuda" else "gloo")
+            self.patient = dist.new_group(backend="gloo", timeout=timedelta(days=7))
 
     def first_does(self, function, *arguments):
-        """The first process runs the function; then the others do, and find its work done."""
+        """The first process runs the function, for days if need be; then the others do, and find
+        its work done."""
         if self.rank > 0:
-            dist.barrier()
+            dist.barrier(self.patient)
         answer = function(*arguments)
         if self.size > 1 and self.rank == 0:
-            dist.barrier()
+            dist.barrier(self.patient)
         return answer
+
+    def any(self, flag):
+        """Is it true in one of the processes? Then all of them know."""
+        return self.agree(float(bool(flag))) > 0
 
     def agree(self, value, how="mean"):
         """The mean of a float over the processes, or, with how="first", the first one's."""
@@ -176,7 +182,6 @@ class Team:
         if self.size > 1:
             network = torch.nn.parallel.DistributedDataParallel(network)
         if on_gpu:
-            make_gpu_repeatable()
             zeros = torch.zeros(shape, dtype=torch.int64, device=self.device)
             with self.gradients(network, meet=False):
                 with self.precision():

@@ -1,6 +1,7 @@
 """Pre-training: it learns, goes on after a kill with the same bits, is the same on two processes."""
 import json
 import math
+import os
 import signal
 import subprocess
 import sys
@@ -172,6 +173,18 @@ def two_processes(out):
     return out, printed
 
 
+@beside
+def test_ctrl_c_in_one_of_two_processes_stops_both_and_saves(tmp_path):
+    process = start(tmp_path, "--steps", 4000, command=TORCHRUN)
+    wait_for_a_save(tmp_path, process)
+    children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True)
+    os.kill(int(children.stdout.split()[-1]), signal.SIGINT)        # one rank, not the first
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode != 0 and "--resume" in errors
+    step = read_torch(tmp_path / "pretrain.state.pt")["values"]["step"]
+    assert 0 < step < 4000
+
+
 def test_two_processes_train_like_one(unbroken, two_processes):
     one, two = (figures_of(out)["curve"] for out, _ in (unbroken, two_processes))
     assert two_processes[1].count("clean: kept") == 1
@@ -205,6 +218,7 @@ def test_minutes_that_are_over_before_the_first_step_still_get_one(tmp_path):
     (("--heldout-tail", "1.5"), "--heldout-tail"),
     (("--heldout-share", "0"), "nothing can be judged"),
     (("--n-head", "3"), "not a multiple of --n-head 3"),
+    (("--n-embd", "1280", "--n-head", "4"), "raise --n-head"),
     (("--vocab-size", "100"), "--vocab-size 100 is too small"),
     (("--batch-size", "-1"), "--batch-size"),
     (("--size", "0"), "--size"),
