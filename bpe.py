@@ -32,46 +32,60 @@ GPT2_PATTERN = "|".join([               # what a piece is (Radford et al. 2019),
     r" ?\p{N}+",                        # each with one space in front
     r" ?[^\s\p{L}\p{N}]+",
     r"\s+(?!\S)|\s+"])                  # white space, but for the last before something visible
-# On ASCII text Python's own `re` finds the same, sooner.
-ASCII_PATTERN = GPT2_PATTERN.replace(r"\p{L}\p{N}", "A-Za-z0-9")
-ASCII_PATTERN = ASCII_PATTERN.replace(r"\p{L}", "[A-Za-z]").replace(r"\p{N}", "[0-9]")
+# A stretch of text goes from one space with something visible behind it to the next. GPT2_PATTERN
+# ends a piece there, whatever stands around, so a stretch is a piece or a few. Text repeats itself:
+# equal stretches go through the pattern once, which saves most of the time.
+STRETCH_BORDER = re.compile(r"(?= \S)")
+
+
+def stretches(text, pattern):
+    """str -> list of str, which joined are the text."""
+    if pattern == GPT2_PATTERN:
+        return STRETCH_BORDER.split(text)
+    return find_pieces(text, pattern)       # another pattern may end its pieces anywhere
+
+
+def pieces_of(stretch, pattern):
+    return find_pieces(stretch, pattern) if pattern == GPT2_PATTERN else [stretch]
+
+
+def find_pieces(text, pattern):
+    """str -> list of str. Raises ValueError on a pattern that is none, or loses text."""
+    pieces = compiled(pattern).findall(text)
+    if "".join(pieces) != text:
+        raise ValueError(f"split pattern {pattern!r} loses text, or has (groups): use (?:)")
+    return pieces
 
 
 @lru_cache
-def piece_finder(pattern):
-    """Split pattern -> function, str -> list of str: its pieces. Raises ValueError on a bad one."""
+def compiled(pattern):
     try:
-        findall = on_ascii = regex.compile(pattern).findall
+        return regex.compile(pattern)
     except regex.error as error:
         raise ValueError(f"bad split pattern {pattern!r}: {error}") from None
-    if pattern == GPT2_PATTERN:
-        on_ascii = re.compile(ASCII_PATTERN, re.ASCII).findall
-
-    def find_pieces(text):
-        pieces = on_ascii(text) if text.isascii() else findall(text)
-        if "".join(pieces) != text:
-            raise ValueError(f"split pattern {pattern!r} loses text, or has (groups): use (?:)")
-        return pieces
-    return find_pieces
 
 
 @lru_cache
 def special_finder(names):
     """frozenset of names -> pattern; `.split(text)` gives text, name, text, ... Longest wins."""
     longest_first = sorted(names, key=len, reverse=True)
-    return re.compile("(" + "|".join(map(re.escape, longest_first)) + ")" if names else "((?!))")
+    never = "((?!))"
+    return re.compile("(" + "|".join(map(re.escape, longest_first)) + ")" if names else never)
 
 
 def count_pieces(texts, pattern, special_tokens, report):
     """Iterable of str -> dict bytes: count. No piece reaches across a special token."""
-    find_pieces, borders = piece_finder(pattern), special_finder(frozenset(special_tokens))
-    counts = Counter()
+    borders = special_finder(frozenset(special_tokens))
+    found, counts = Counter(), defaultdict(int)
     for text in texts:
         refuse_surrogates(text)
-        for between in borders.split(text)[::2]:
-            counts.update(find_pieces(between))
-        report(f"counting pieces: {len(counts):,} different ones")
-    return {piece.encode(): count for piece, count in counts.items()}
+        for between in borders.split(text)[::2]:    # without the names
+            found.update(stretches(between, pattern))
+        report(f"counting: {len(found):,} different stretches of text")
+    for stretch, count in found.items():
+        for piece in pieces_of(stretch, pattern):
+            counts[piece.encode()] += count
+    return counts
 
 
 # -------------------------------------------------------------------------- training, as it is told
@@ -116,10 +130,10 @@ def merge_row(row, pair):
 
 
 # -------------------------------------------------------- training, the same a hundred times faster
-GAP = 0xFF                                  # between two pieces: no byte of any UTF-8 text
+GAP = 0xFF                                  # no byte of any UTF-8 text: here no token is read
 
 
-class Greatest(bytes):
+class GreatestFirst(bytes):
     """heapq gives the least first; of equally frequent pairs the greatest one is to merge."""
     __lt__ = bytes.__gt__
 
@@ -128,36 +142,39 @@ class Row:
     """All different pieces in one row, a GAP around each, so that a merge moves nothing.
 
     ids (N,): a token writes its id at its first and its last byte, where both neighbours can read
-    it. weight (N,): how often the piece is in the text. places: for each token where it begins,
-    or began before it was merged, an array (n,), rising. tokens: the bytes of each.
+    it; between the two stands GAP. weight (N,): how often the piece is in the text. places: for
+    each token where it was made, an array (n,), rising; where it was merged since, ids tells.
+    tokens: the bytes of each.
     """
 
     def __init__(self, pieces):
         row = np.frombuffer(b"\xff".join([b"", *pieces, b""]), np.uint8)
-        lengths = [len(piece) + 1 for piece in pieces]
+        lengths = [len(piece) + 1 for piece in pieces]      # with the GAP behind it
         self.ids = row.astype(np.int32)
         self.weight = np.repeat([0, *pieces.values()], [1, *lengths])
         self.places = [np.flatnonzero(row == byte) for byte in range(256)]
-        self.tokens = [Greatest(byte) for byte in BYTES]
+        self.tokens = [GreatestFirst(byte) for byte in BYTES]
 
     def merge(self, a, b):
         """x a b y -> x new y, everywhere -> list of (pair that was, pair that is, how often)."""
         ids, new = self.ids, len(self.tokens)
         length = len(self.tokens[a])
-        first = self.places[a]
-        first = self.places[a] = first[ids[first] == a]     # where a begins
-        first = first[ids[first + length] == b]             # and b follows
+        a_at = self.places[a]
+        a_at = self.places[a] = a_at[ids[a_at] == a]
+        a_at = a_at[ids[a_at + length] == b]                # those with b behind them
         if a == b:
-            first = without_overlaps(first, 2 * length)
-        second = first + length                             # where b begins
-        behind = second + len(self.tokens[b])               # where y begins
-        weight = self.weight[first].tolist()
-        after = tally(ids[behind], weight)                  # abab: behind the first ab is an a,
-        ids[second - 1] = ids[second] = GAP
-        ids[first] = ids[behind - 1] = new
-        before = tally(ids[first - 1], weight)              # before the second the new token
-        self.places.append(first)
-        self.tokens.append(Greatest(self.tokens[a] + self.tokens[b]))
+            a_at = without_overlaps(a_at, 2 * length)
+        b_at = a_at + length
+        y_at = b_at + len(self.tokens[b])
+        weight = self.weight[a_at].tolist()
+        # The right neighbours are read before writing, the left ones after: in abab the pair
+        # between goes from b a to new a, then to new new.
+        after = tally(ids[y_at], weight)
+        ids[b_at - 1] = ids[b_at] = GAP                     # the inner ends first: a token of one
+        ids[a_at] = ids[y_at - 1] = new                     # byte is both, its first and its last
+        before = tally(ids[a_at - 1], weight)
+        self.places.append(a_at)
+        self.tokens.append(GreatestFirst(self.tokens[a] + self.tokens[b]))
         return ([((b, y), (new, y), count) for y, count in after.items()] +
                 [((x, a), (x, new), count) for x, count in before.items()])
 
@@ -185,7 +202,8 @@ def tally(ids, weights):
 def learn_merges(pieces, n_tokens, report=lambda line: None):
     """What plain_merges gives. Each pair is counted once; then a merge corrects the counts of the
     few pairs that it changes. In the heap a count may be out of date: too high, never too low."""
-    row, counts, merges = Row(pieces), count_pairs(pieces), []
+    row, merges = Row(pieces), []
+    counts = count_pairs(pieces)            # of ids: a byte is its own, 0 to 255
 
     def entry(a, b):
         return -counts[a, b], row.tokens[a], row.tokens[b], a, b
@@ -193,20 +211,20 @@ def learn_merges(pieces, n_tokens, report=lambda line: None):
     heap = [entry(a, b) for a, b in counts]
     heapq.heapify(heap)
     while heap and len(row.tokens) < n_tokens:
-        minus_count, first, second, a, b = heap[0]
+        minus_count, a_bytes, b_bytes, a, b = heap[0]
         if minus_count == 0:
             break
         if counts[a, b] != -minus_count:        # its count fell: back into the line
             heapq.heapreplace(heap, entry(a, b))
             continue
-        heapq.heappop(heap)
-        merges.append((bytes(first), bytes(second)))
-        for old, new, count in row.merge(a, b):
-            counts[old] -= count
-            counts[new] += count
-            heapq.heappush(heap, entry(*new))
+        heapq.heappop(heap)                     # it is gone, and so is its count
+        merges.append((bytes(a_bytes), bytes(b_bytes)))
+        for pair_was, pair_is, count in row.merge(a, b):
+            counts[pair_was] -= count
+            counts[pair_is] += count
+            heapq.heappush(heap, entry(*pair_is))
         if len(merges) % 100 == 0:
-            report(f"merge {len(merges):,}: {first + second!r} stands {-minus_count:,} times")
+            report(f"merge {len(merges):,}: {a_bytes + b_bytes!r} stands {-minus_count:,} times")
     return merges
 
 
@@ -232,7 +250,7 @@ def merge_piece(piece, ranks):
     >>> merge_piece(b"lower", {(b"w", b"e"): 0, (b"l", b"o"): 1, (b"lo", b"we"): 2})
     [b'lowe', b'r']
     """
-    tokens = [piece[i : i + 1] for i in range(len(piece) + 1)]      # b"" at the end, and at -1
+    tokens = [piece[i : i + 1] for i in range(len(piece) + 1)]      # b"" last, which is also at -1
     pairs = enumerate(zip(tokens, tokens[1:]))
     heap = [(ranks[pair], i, i + 1) for i, pair in pairs if pair in ranks]
     heapq.heapify(heap)
@@ -240,7 +258,7 @@ def merge_piece(piece, ranks):
     while heap:
         rank, i, j = heapq.heappop(heap)
         if ranks.get((tokens[i], tokens[j])) != rank:
-            continue                                # one of the two was merged since
+            continue                                # one was merged since, and is longer now
         new, k = tokens[i] + tokens[j], j + len(tokens[j])
         tokens[j - 1] = tokens[j] = b""
         tokens[i] = tokens[k - 1] = new
@@ -254,12 +272,6 @@ def merge_piece(piece, ranks):
         result.append(tokens[i])
         i += len(tokens[i])
     return result
-
-
-# A stretch of text goes from one space with something visible behind it to the next. GPT2_PATTERN
-# ends a piece there, whatever stands around, so a stretch is a piece or a few, and to look up
-# stretches is three times as fast as to find the pieces again.
-STRETCH_BORDER = re.compile(r"(?= \S)")
 
 
 class Memory(dict):
@@ -288,22 +300,21 @@ class Tokenizer:
         self.tokens |= {id: name.encode() for name, id in self.special_tokens.items()}
         self.n_vocab = max(self.tokens) + 1
         self.dtype = np.uint16 if self.n_vocab <= 1 << 16 else np.uint32
-        self.raw_ids = {token: np.array(id, self.dtype).tobytes() for token, id in vocab.items()}
+        self.packed = {token: np.array(id, self.dtype).tobytes() for token, id in vocab.items()}
         self.memory = Memory(self.encode_stretch)
 
     def encode_stretch(self, stretch):
         """str -> its ids as the bytes of a numpy array: these are quick to join."""
-        ids = []
-        for piece in piece_finder(self.pattern)(stretch):
-            ids += [self.raw_ids[token] for token in merge_piece(piece.encode(), self.ranks)]
-        return b"".join(ids)
+        packed = []
+        for piece in pieces_of(stretch, self.pattern):
+            packed += [self.packed[token] for token in merge_piece(piece.encode(), self.ranks)]
+        return b"".join(packed)
 
     def encode_ordinary(self, text):
         """str -> list of int. A control string in the text is ordinary text."""
         refuse_surrogates(text)
-        stretches = STRETCH_BORDER.split(text) if self.pattern == GPT2_PATTERN else [text]
-        raw_ids = b"".join(map(self.memory.__getitem__, stretches))
-        return np.frombuffer(raw_ids, self.dtype).tolist()
+        packed = b"".join(map(self.memory.__getitem__, stretches(text, self.pattern)))
+        return np.frombuffer(packed, self.dtype).tolist()
 
     def allowed(self, allowed_special):
         names = frozenset(self.special_tokens if allowed_special == "all" else allowed_special)
@@ -375,7 +386,7 @@ class Tokenizer:
     def from_gpt2(cls, vocab_json, merges_txt):
         """GPT-2's two published files, vocab.json and merges.txt -> Tokenizer."""
         vocab, lines = read_json(vocab_json), Path(merges_txt).read_text("utf-8").split("\n")
-        merges = [line.split(" ") for line in lines[lines[0].startswith("#version") :] if line]
+        merges = [line.split(" ") for line in lines if line and not line.startswith("#version:")]
         made = {*CHAR_TO_BYTE, *map("".join, merges)}
         specials = {token: id for token, id in vocab.items() if token not in made}
         try:
@@ -417,7 +428,7 @@ def cut_safely(texts, names, pattern):
         if len(fresh) < len(held):
             continue                        # too early to look again
         held, fresh = held + fresh, ""
-        limit = len(held) - longest         # a name that begins later may go on
+        limit = len(held) - longest         # a name that begins behind this may go on
         found = [name.span() for name in special_finder(names).finditer(held)]
         cuts = [0, *(end for start, end in found if start <= limit)]
         if pattern == GPT2_PATTERN:
@@ -473,7 +484,8 @@ def file_content(vocab, merges, specials, pattern):
 
 
 def parsed(content):
-    """What tokenizer.json says -> vocab, merges, specials, pattern. Raises on what we cannot do."""
+    """What tokenizer.json says -> vocab, merges, specials, pattern. Every setting of it must be
+    as we would write it, or it asks for what we cannot do."""
     split = content.get("pre_tokenizer") or {"type": None}
     post = content.get("post_processor") or {"type": None}
     model, pattern = content["model"], GPT2_PATTERN
@@ -518,5 +530,5 @@ def from_chars(vocab, merges, specials, pattern):
 
 
 if __name__ == "__main__":
-    from run.tokens import main     # the command line: it needs run/, and so torch; the rest does not
+    from run.tokens import main             # the command line, which needs torch; the rest does not
     main()

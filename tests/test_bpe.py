@@ -239,13 +239,11 @@ def odd_texts(rng):
 
 
 def test_the_stretches_of_a_text_have_the_pieces_of_the_whole_text():
-    find_pieces, rng = bpe.piece_finder(GPT2_PATTERN), random.Random(4)
-    for text in odd_texts(rng):
-        stretches = bpe.STRETCH_BORDER.split(text)
-        pieces = regex.findall(GPT2_PATTERN, text)
-        found = [piece for stretch in stretches for piece in find_pieces(stretch)]
-        assert found == pieces, repr(text)
-        assert find_pieces(text) == pieces, repr(text)          # by whichever pattern is faster
+    for text in odd_texts(random.Random(4)):
+        found = []
+        for stretch in bpe.stretches(text, GPT2_PATTERN):
+            found += bpe.pieces_of(stretch, GPT2_PATTERN)
+        assert found == regex.findall(GPT2_PATTERN, text), repr(text)
 
 
 def test_pieces_are_counted_between_special_tokens():
