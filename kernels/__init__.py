@@ -23,17 +23,15 @@ def use(name):
     global _forced
     if name is not None and name not in BACKENDS:
         raise ValueError(f"no kernels called {name!r}: choose one of {', '.join(BACKENDS)}")
-    before = _forced
-    _forced = name
+    before, _forced = _forced, name
     return before
 
 
 def choose_backend(*tensors):
     """What use() or the environment's KERNELS says, else triton on a GPU and torch elsewhere.
 
-    Raises ValueError for tensors on different devices or an unknown name, RuntimeError where
-    Triton has nothing to run on or is not installed. If it is Triton, it is loaded here:
-    run.pick_device comes by before torch.compile reads what launches the kernels.
+    Triton is loaded here: run.pick_device comes by before torch.compile reads what launches it.
+    Raises ValueError for tensors on different devices or an unknown name, RuntimeError without it.
     """
     global _loaded
     devices = sorted({str(t.device) for t in tensors})
@@ -77,16 +75,6 @@ def load_triton(names):
     names.update({name: triton.jit(f) for name, f in marked.items()})
 
 
-def for_triton(x):
-    """The tensor as a kernel takes it: without gaps, and of a dtype that it computes with."""
-    if x.dtype == torch.float64:
-        raise ValueError("the Triton kernels take float32, float16 and bfloat16, not float64: "
-                         "convert with .float(), or use KERNELS=torch")
-    if x.dtype == torch.bfloat16 and not x.is_cuda:
-        x = x.float()    # the interpreter would compute with the raw bits
-    return x.contiguous()
-
-
 def to_numpy(*tensors):
     """Tensors to NumPy arrays. Half precision becomes float32, in which all backends add up."""
     half = (torch.float16, torch.bfloat16)
@@ -100,5 +88,5 @@ def to_torch(array, like):
 
 # Here, because both files import the functions above. From now on kernels.softmax is the function;
 # `from kernels.softmax import ...` still finds the module.
-from kernels.attention import attention    # noqa: E402
-from kernels.softmax import log_prob, softmax    # noqa: E402
+from kernels.attention import attention  # noqa: E402
+from kernels.softmax import log_prob, softmax  # noqa: E402

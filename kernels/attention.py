@@ -8,9 +8,9 @@ see   the same formulas in NumPy, PyTorch, Triton (lessons/03_kernels.md walks a
 A tile of queries meets one tile of keys after another and keeps three things a row: the greatest
 score so far (top), the sum of exponentials (total), the weighted sum of values (acc). A greater
 score shrinks the other two (Milakov & Gimelshein 2018, algorithm 3). Backward makes p again from
-q, k and lse = log sum_j exp(s_j), one number a row (Dao 2023, algorithms 1 and 2).
+one number a row, lse = log sum_j exp(s_j) (Dao 2023, algorithms 1 and 2).
 """
-from __future__ import annotations    # of the kernels: until Triton is loaded, there is no tl
+from __future__ import annotations  # of the kernels: until Triton is loaded, there is no tl
 
 import itertools
 import math
@@ -21,26 +21,27 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-if not __package__:    # run as a script: find the package this file belongs to
+if not __package__:  # run as a script: find the package this file belongs to
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from kernels import choose_backend, for_triton, load_triton, to_numpy, to_torch, triton_kernel
+from kernels import choose_backend, load_triton, to_numpy, to_torch, triton_kernel
+from kernels.checks import check_attention, for_triton
 
-TILE = 64    # rows and columns of a tile in NumPy; the kernels' tiles stand in BLOCKS
+TILE = 64  # rows and columns of a tile in NumPy; the kernels' tiles stand in BLOCKS
 
 
 # -------------------------------------------------------------- 1 NumPy: the definition, in tiles
 def last_keys_numpy(Tq, Tk, causal, lengths):
     """The last key each query sees: (B or 1, 1, Tq, 1)."""
-    length = np.array([Tk]) if lengths is None else lengths       # (B,) or (1,)
-    last_key = np.repeat(length[:, None] - 1, Tq, axis=1)         # (B or 1, Tq)
+    length = np.array([Tk]) if lengths is None else lengths  # (B,) or (1,)
+    last_key = np.repeat(length[:, None] - 1, Tq, axis=1)  # (B or 1, Tq)
     if causal:
-        last_key += np.arange(1 - Tq, 1)                          # the last query stands there
+        last_key += np.arange(1 - Tq, 1)  # the last query stands there
     return last_key[:, None, :, None]
 
 
 def scores_numpy(q, k, first, last_key):
     """s of one tile, its keys counted from first; -inf where a query must not see the key."""
-    s = q @ k.swapaxes(2, 3) / math.sqrt(q.shape[3])              # (B, H, tile, tile)
+    s = q @ k.swapaxes(2, 3) / math.sqrt(q.shape[3])  # (B, H, tile, tile)
     return np.where(np.arange(first, first + s.shape[3]) <= last_key, s, -np.inf)
 
 
@@ -51,16 +52,16 @@ def attention_numpy(q, k, v, causal, lengths):
     o, lse = np.empty_like(q), np.empty_like(q[..., 0])
     for m in range(0, Tq, TILE):
         rows = slice(m, m + TILE)
-        acc = np.zeros_like(q[:, :, rows])                        # (B, H, tile, D)
-        total = np.zeros_like(q[:, :, rows, :1])                  # (B, H, tile, 1)
-        top = np.full_like(total, -np.inf)                        # (B, H, tile, 1)
+        acc = np.zeros_like(q[:, :, rows])  # (B, H, tile, D)
+        total = np.zeros_like(q[:, :, rows, :1])  # (B, H, tile, 1)
+        top = np.full_like(total, -np.inf)  # (B, H, tile, 1)
         # exercise: meet one tile of keys after another, keeping top, total and acc up to date
         for n in range(0, last_key[:, :, rows].max() + 1, TILE):
             cols = slice(n, n + TILE)
             s = scores_numpy(q[:, :, rows], k[:, :, cols], n, last_key[:, :, rows])
             new_top = np.maximum(top, s.max(3, keepdims=True))
             p = np.exp(s - new_top)
-            shrink = np.exp(top - new_top)                        # from the old top to the new one
+            shrink = np.exp(top - new_top)  # from the old top to the new one
             total = total * shrink + p.sum(3, keepdims=True)
             acc = acc * shrink + p @ v[:, :, cols]
             top = new_top
@@ -77,16 +78,16 @@ def attention_backward_numpy(q, k, v, o, lse, do, causal):
     """
     (Tq, D), Tk = q.shape[2:], k.shape[2]
     last_key = last_keys_numpy(Tq, Tk, causal, None)
-    delta = (o * do).sum(3, keepdims=True)                        # (B, H, Tq, 1)
+    delta = (o * do).sum(3, keepdims=True)  # (B, H, Tq, 1)
     dq, dk, dv = np.zeros_like(q), np.zeros_like(k), np.zeros_like(v)
     for n in range(0, Tk, TILE):
         cols = slice(n, n + TILE)
-        first_query = max(0, n - (Tk - Tq)) if causal else 0      # earlier ones see none of them
+        first_query = max(0, n - (Tk - Tq)) if causal else 0  # earlier ones see none of them
         for m in range(first_query // TILE * TILE, Tq, TILE):
             rows = slice(m, m + TILE)
             # exercise: the five lines of the docstring, on one tile
             s = scores_numpy(q[:, :, rows], k[:, :, cols], n, last_key[:, :, rows])
-            p = np.exp(s - lse[:, :, rows, None])                 # (B, H, tile, tile)
+            p = np.exp(s - lse[:, :, rows, None])  # (B, H, tile, tile)
             dv[:, :, cols] += p.swapaxes(2, 3) @ do[:, :, rows]
             dp = do[:, :, rows] @ v[:, :, cols].swapaxes(2, 3)
             ds = p * (dp - delta[:, :, rows]) / math.sqrt(D)
@@ -103,7 +104,7 @@ def attention_torch(q, k, v, causal, lengths):
     if lengths is None and (not causal or Tq in (1, Tk)):
         return F.scaled_dot_product_attention(q, k, v, is_causal=causal and Tq > 1)
     length = torch.full((1,), Tk, device=q.device) if lengths is None else lengths
-    last_key = (length - 1).reshape(-1, 1, 1, 1).repeat(1, 1, Tq, 1)      # as last_keys_numpy
+    last_key = (length - 1).reshape(-1, 1, 1, 1).repeat(1, 1, Tq, 1)  # as last_keys_numpy
     if causal:
         last_key += torch.arange(1 - Tq, 1, device=q.device)[:, None]
     col = torch.arange(Tk, device=q.device)
@@ -123,7 +124,7 @@ def load_tile(base, start, n_rows, BLOCK: tl.constexpr,
     row, col = tl.arange(0, BLOCK)[:, None], tl.arange(0, BLOCK_D)[None, :]
     if EDGE:
         row = tl.minimum(row, n_rows - 1 - start)
-    at = base + (start + row) * D + col                           # (BLOCK, BLOCK_D)
+    at = base + (start + row) * D + col  # (BLOCK, BLOCK_D)
     if D < BLOCK_D:
         return tl.load(at, mask=col < D, other=0.0)
     return tl.load(at)
@@ -159,23 +160,23 @@ def keys_seen(row, start, Tq, length,
 def see_keys(seen, q, keys, first, stop, last_key, length,
              D: tl.constexpr, BLOCK_N: tl.constexpr, EDGE: tl.constexpr):
     """Queries meet keys first .. stop: the loop of attention_numpy. Only an EDGE has a mask."""
-    scale: tl.constexpr = 1.4426950408889634 / D ** 0.5           # exp(x) = exp2(x log2(e))
+    scale: tl.constexpr = 1.4426950408889634 / D ** 0.5  # exp(x) = exp2(x log2(e))
     acc, total, top = seen
     k_base, v_base = keys
     for start in range(first, stop, BLOCK_N):
         k = load_tile(k_base, start, length, BLOCK_N, D, q.shape[1], EDGE)
-        s = dot(q, tl.trans(k))                                   # (BLOCK_M, BLOCK_N)
+        s = dot(q, tl.trans(k))  # (BLOCK_M, BLOCK_N)
         if EDGE:
             inside = start + tl.arange(0, BLOCK_N)[None, :] <= last_key[:, None]
             s = tl.where(inside, s, float("-inf"))
-        new_top = tl.maximum(top, tl.max(s, 1) * scale)           # in base 2
+        new_top = tl.maximum(top, tl.max(s, 1) * scale)  # in base 2
         p = tl.math.exp2(s * scale - new_top[:, None])
         shrink = tl.math.exp2(top - new_top)
         # eight sums a row, added up after the loop: so threads need no exchange inside it
         sums = tl.sum(tl.reshape(p, [q.shape[0], BLOCK_N // 8, 8]), 1)
-        total = total * shrink[:, None] + sums                    # (BLOCK_M, 8)
+        total = total * shrink[:, None] + sums  # (BLOCK_M, 8)
         v = load_tile(v_base, start, length, BLOCK_N, D, q.shape[1], EDGE)
-        acc = dot(p.to(v.dtype), v, acc * shrink[:, None])        # (BLOCK_M, BLOCK_D)
+        acc = dot(p.to(v.dtype), v, acc * shrink[:, None])  # (BLOCK_M, BLOCK_D)
         top = new_top
     return acc, total, top
 
@@ -184,10 +185,7 @@ def see_keys(seen, q, keys, first, stop, last_key, length,
 def attention_kernel(q_ptr, k_ptr, v_ptr, o_ptr, lse_ptr, lengths_ptr, H, Tq, Tk,
                      D: tl.constexpr, BLOCK_D: tl.constexpr,
                      BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, CAUSAL: tl.constexpr):
-    """One program: BLOCK_M queries of one head (Dao 2023, algorithm 1).
-
-    The masked tiles come first: fewer values stay alive in the long loop.
-    """
+    """BLOCK_M queries of one head (Dao 2023, algorithm 1)."""
     start, head = tl.program_id(0) * BLOCK_M, tl.program_id(1).to(tl.int64)
     q_at, k_at, row = head * Tq * D, head * Tk * D, start + tl.arange(0, BLOCK_M)
     length = Tk
@@ -199,11 +197,12 @@ def attention_kernel(q_ptr, k_ptr, v_ptr, o_ptr, lse_ptr, lengths_ptr, H, Tq, Tk
     total = tl.zeros([BLOCK_M, 8], tl.float32)
     top = tl.full([BLOCK_M], float("-inf"), tl.float32)
     seen, keys = (acc, total, top), (k_ptr + k_at, v_ptr + k_at)
+    # masked tiles first: fewer values then stay alive in the long loop
     seen = see_keys(seen, q, keys, edge, stop, last_key, length, D, BLOCK_N, True)
     acc, total, top = see_keys(seen, q, keys, 0, edge, last_key, length, D, BLOCK_N, False)
     total = tl.sum(total, 1)
     store_tile(o_ptr + q_at, start, Tq, acc / total[:, None], D)
-    lse = top + tl.math.log2(total)                               # in base 2, unlike NumPy's
+    lse = top + tl.math.log2(total)  # in base 2, unlike NumPy's
     tl.store(lse_ptr + head * Tq + row, lse, mask=row < Tq)
 
 
@@ -216,7 +215,7 @@ def add_dq(dq, queries, keys, first, stop, last_key, Tk,
     for start in range(first, stop, BLOCK_N):
         k = load_tile(k_base, start, Tk, BLOCK_N, D, q.shape[1], EDGE)
         v = load_tile(v_base, start, Tk, BLOCK_N, D, q.shape[1], EDGE)
-        p = tl.math.exp2(dot(q, tl.trans(k)) * scale - lse[:, None])      # (BLOCK_M, BLOCK_N)
+        p = tl.math.exp2(dot(q, tl.trans(k)) * scale - lse[:, None])  # (BLOCK_M, BLOCK_N)
         if EDGE:
             inside = start + tl.arange(0, BLOCK_N)[None, :] <= last_key[:, None]
             p = tl.where(inside, p, 0.0)
@@ -235,7 +234,7 @@ def dq_kernel(q_ptr, k_ptr, v_ptr, o_ptr, do_ptr, lse_ptr, delta_ptr, dq_ptr, Tq
     last_key, edge, stop = keys_seen(row, start, Tq, Tk, BLOCK_M, BLOCK_N, CAUSAL)
     do = load_tile(do_ptr + q_at, start, Tq, BLOCK_M, D, BLOCK_D, True)
     o = load_tile(o_ptr + q_at, start, Tq, BLOCK_M, D, BLOCK_D, True)
-    delta = tl.sum(o.to(tl.float32) * do.to(tl.float32), 1)       # (BLOCK_M,)
+    delta = tl.sum(o.to(tl.float32) * do.to(tl.float32), 1)  # (BLOCK_M,)
     tl.store(delta_ptr + head * Tq + row, delta, mask=row < Tq)
     lse = tl.load(lse_ptr + head * Tq + row, mask=row < Tq, other=0.0)
     q = load_tile(q_ptr + q_at, start, Tq, BLOCK_M, D, BLOCK_D, True)
@@ -258,8 +257,8 @@ def add_dkdv(sums, keys, queries, first, stop, first_query, Tq,
         q = load_tile(q_base, start, Tq, BLOCK_M, D, k.shape[1], EDGE)
         row = start + tl.arange(0, BLOCK_M)
         at = tl.minimum(row, Tq - 1) if EDGE else row
-        lse, delta = tl.load(lse_base + at), tl.load(delta_base + at)     # (BLOCK_M,)
-        pT = tl.math.exp2(dot(k, tl.trans(q)) * scale - lse[None, :])     # (BLOCK_N, BLOCK_M)
+        lse, delta = tl.load(lse_base + at), tl.load(delta_base + at)  # (BLOCK_M,)
+        pT = tl.math.exp2(dot(k, tl.trans(q)) * scale - lse[None, :])  # (BLOCK_N, BLOCK_M)
         if EDGE:
             inside = (row >= first_query[:, None]) & (row < Tq)[None, :]
             pT = tl.where(inside, pT, 0.0)
@@ -279,13 +278,13 @@ def dkdv_kernel(q_ptr, k_ptr, v_ptr, do_ptr, lse_ptr, delta_ptr, dk_ptr, dv_ptr,
     q_at, k_at, row_at = head * Tq * D, head * Tk * D, head * Tq
     k = load_tile(k_ptr + k_at, start, Tk, BLOCK_N, D, BLOCK_D, True)
     v = load_tile(v_ptr + k_at, start, Tk, BLOCK_N, D, BLOCK_D, True)
-    first_query = start + tl.arange(0, BLOCK_N) - Tk              # below 0: all queries see it
+    first_query = start + tl.arange(0, BLOCK_N) - Tk  # below 0: all queries see it
     first, for_all = 0, 0
     if CAUSAL:
         first_query += Tq
-        first = tl.maximum(start + Tq - Tk, 0) // BLOCK_M * BLOCK_M       # sees any of the keys
+        first = tl.maximum(start + Tq - Tk, 0) // BLOCK_M * BLOCK_M  # sees any of the keys
         for_all = tl.cdiv(tl.maximum(start + Tq - Tk + BLOCK_N - 1, 0), BLOCK_M) * BLOCK_M
-        for_all = tl.minimum(for_all, tl.cdiv(Tq, BLOCK_M) * BLOCK_M)     # from here on, all
+        for_all = tl.minimum(for_all, tl.cdiv(Tq, BLOCK_M) * BLOCK_M)  # from here on, all
     tail = tl.maximum(Tq // BLOCK_M * BLOCK_M, for_all)
     keys = (k, v)
     queries = (q_ptr + q_at, do_ptr + q_at, lse_ptr + row_at, delta_ptr + row_at)
@@ -299,7 +298,7 @@ def dkdv_kernel(q_ptr, k_ptr, v_ptr, do_ptr, lse_ptr, delta_ptr, dk_ptr, dv_ptr,
 
 
 # (BLOCK_M queries, BLOCK_N keys, warps): as large as registers and shared memory hold unspilled.
-BLOCKS = {    # D up to: 32          64             128             256
+BLOCKS = {  # D up to: 32          64             128             256
     ("attention", "half"): ((128, 128, 8), (128, 128, 8), (128, 128, 8), (64, 32, 8)),
     ("dq", "half"): ((128, 32, 4), (128, 32, 4), (128, 64, 8), (64, 32, 8)),
     ("dkdv", "half"): ((32, 128, 4), (32, 128, 8), (16, 128, 8), (16, 64, 8)),
@@ -315,11 +314,11 @@ BLOCKS = {    # D up to: 32          64             128             256
 
 def constants(name, D, Tq, itemsize, arch):
     """What the kernel "attention", "dq" or "dkdv" is compiled with: (constexprs, num_warps)."""
-    kind = "half sm_90" if arch in (90, 100) else "half"
+    half = "half sm_90" if arch in (90, 100) else "half"
     padded = 1 << (D - 1).bit_length()
-    sizes = BLOCKS[name, "float32" if itemsize == 4 else kind]
-    M, N, warps = sizes[max(0, padded.bit_length() - 6)]
-    if Tq <= 16 and name == "attention":                          # decoding: few queries, many keys
+    column = max(0, padded.bit_length() - 6)
+    M, N, warps = BLOCKS[name, "float32" if itemsize == 4 else half][column]
+    if Tq <= 16 and name == "attention":  # decoding: few queries, many keys
         M, N, warps = 16, 64 if D <= 128 else 32, 4
     return {"D": D, "BLOCK_D": max(16, padded), "BLOCK_M": M, "BLOCK_N": N}, warps
 
@@ -360,7 +359,7 @@ class Attention(torch.autograd.Function):
         if backend == "numpy":
             lengths = None if lengths is None else lengths.cpu().numpy()
             o, lse = attention_numpy(*to_numpy(q, k, v), causal, lengths)
-            o, lse = to_torch(o, like=q), torch.from_numpy(lse)   # lse: never in half precision
+            o, lse = to_torch(o, like=q), torch.from_numpy(lse)  # lse: never in half precision
         else:
             o, lse = torch.empty_like(q), torch.empty(q.shape[:3], device=q.device)
             launch("attention", attention_kernel, causal, q, k, v, o, lse, lengths, q.shape[1])
@@ -391,42 +390,13 @@ def attention(q, k, v, causal=True, lengths=None):
     queries are the last Tq of the Tk positions; causal: query i sees keys up to its own place.
     lengths (B,) int64: row b has only its first lengths[b] keys and its queries are the last of
     those, so that rows of different length share one KV cache; forward only.
-    Raises ValueError for what does not fit, RuntimeError for Triton with nothing to run on.
     """
     backend = choose_backend(q, k, v, *([] if lengths is None else [lengths]))
-    check(q, k, v, causal, lengths)
+    check_attention(q, k, v, causal, lengths)
     if backend == "torch":
         return attention_torch(q, k, v, causal, lengths)
     given = [for_triton(t) for t in (q, k, v)] if backend == "triton" else (q, k, v)
     return Attention.apply(*given, causal, lengths, backend).to(q.dtype)
-
-
-def check(q, k, v, causal, lengths):
-    """ValueError, in one line, for inputs that no backend can serve."""
-    fit = q.dim() == 4 and k.shape == v.shape == (*q.shape[:2], *k.shape[2:3], *q.shape[3:])
-    if not fit or not q.dtype == k.dtype == v.dtype or not q.is_floating_point():
-        given = [(*t.shape, t.dtype) for t in (q, k, v)]
-        raise ValueError("attention needs q (B, H, Tq, D) and k, v (B, H, Tk, D) of one float "
-                         f"dtype (.to(q.dtype) makes it), not {given}")
-    (B, H, Tq, D), Tk = q.shape, k.shape[2]
-    if not 1 <= D <= 256:
-        raise ValueError(f"head size {D} is not within 1..256: "
-                         "use more heads (n_embd = n_head * head size)")
-    if min(B, H, Tq, Tk) < 1 or causal and Tq > Tk:
-        raise ValueError(f"{Tq} queries over {Tk} keys, {B} rows, {H} heads: each must be 1 or "
-                         "more, and causal queries at most as many as keys")
-    if lengths is None:
-        return
-    if torch.is_grad_enabled() and (q.requires_grad or k.requires_grad or v.requires_grad):
-        raise ValueError("attention with lengths has no gradient: call it under torch.no_grad(), "
-                         "or pad the rows and leave lengths out")
-    if lengths.shape != (B,) or lengths.dtype != torch.int64:
-        raise ValueError(f"lengths must be ({B},) int64, one a row, "
-                         f"not {tuple(lengths.shape)} {lengths.dtype}")
-    fewest = Tq if causal else 1                                  # on a GPU, looking takes time
-    if not lengths.is_cuda and not fewest <= lengths.min() <= lengths.max() <= Tk:
-        raise ValueError(f"lengths {lengths.tolist()} must lie between the {Tq} queries "
-                         f"and the {Tk} keys")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ see   the same formulas in NumPy, PyTorch, Triton, forward and backward (lessons
 Memory binds both, not arithmetic. The kernels read each number once and write it once; log_prob
 keeps one number a row for backward, lse = log sum_j exp(x_j), not the (..., V) probabilities.
 """
-from __future__ import annotations    # of the kernels: until Triton is loaded, there is no tl
+from __future__ import annotations  # of the kernels: until Triton is loaded, there is no tl
 
 import itertools
 import sys
@@ -17,11 +17,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-if not __package__:    # run as a script: find the package this file belongs to
+if not __package__:  # run as a script: find the package this file belongs to
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from kernels import choose_backend, for_triton, load_triton, to_numpy, to_torch, triton_kernel
+from kernels import choose_backend, load_triton, to_numpy, to_torch, triton_kernel
+from kernels.checks import check_log_prob, check_softmax, for_triton
 
-WIDEST = 65536    # columns a Triton program takes; above 16384 registers spill, which costs time
+WIDEST = 65536  # columns a Triton program takes; above 16384 registers spill, which costs time
 
 
 # ------------------------------------------------------------------------ 1 NumPy: the definition
@@ -40,8 +41,8 @@ def softmax_backward_numpy(y, dy):
 
 def log_prob_numpy(logits, targets):
     """log softmax(logits)[target] = logits[target] - lse. Returns lse too, for backward."""
-    top = logits.max(-1)                                          # (...)
-    total = np.exp(logits - top[..., None]).sum(-1)               # (...)
+    top = logits.max(-1)  # (...)
+    total = np.exp(logits - top[..., None]).sum(-1)  # (...)
     lse = top + np.log(total)
     chosen = np.take_along_axis(logits, targets[..., None], -1)[..., 0]
     return chosen - lse, lse
@@ -50,8 +51,8 @@ def log_prob_numpy(logits, targets):
 def log_prob_backward_numpy(logits, targets, lse, dy):
     """dlogits_i = dy ([i = target] - softmax(logits)_i), the softmax made again from lse."""
     # exercise: the gradient (..., V) of the chosen log-probabilities
-    hit = np.arange(logits.shape[-1]) == targets[..., None]       # (..., V)
-    p = np.exp(logits - lse[..., None])                           # (..., V)
+    hit = np.arange(logits.shape[-1]) == targets[..., None]  # (..., V)
+    p = np.exp(logits - lse[..., None])  # (..., V)
     return dy[..., None] * (hit - p)
 
 
@@ -63,7 +64,7 @@ def log_prob_torch(logits, targets):
 
 
 def log_prob_backward_torch(logits, targets, lse, dy):
-    p = (logits - lse[..., None]).exp_()                          # (..., V), the only such tensor
+    p = (logits - lse[..., None]).exp_()  # (..., V), the only such tensor
     return p.mul_(-dy[..., None]).scatter_add_(-1, targets[..., None], dy[..., None])
 
 
@@ -71,12 +72,12 @@ def log_prob_backward_torch(logits, targets, lse, dy):
 @triton_kernel
 def softmax_kernel(x_ptr, y_ptr, n_cols, BLOCK: tl.constexpr):
     """Read once, write once: 2 V numbers a row; the NumPy lines read 5 V and write 3 V."""
-    log2_e: tl.constexpr = 1.4426950408889634                     # exp(x) = exp2(x log2(e))
-    row, col = tl.program_id(0).to(tl.int64), tl.arange(0, BLOCK)    # BLOCK: a power of two
+    log2_e: tl.constexpr = 1.4426950408889634  # exp(x) = exp2(x log2(e))
+    row, col = tl.program_id(0).to(tl.int64), tl.arange(0, BLOCK)  # BLOCK: a power of two
     at, inside = row * n_cols + col, col < n_cols
     x = tl.load(x_ptr + at, mask=inside, other=float("-inf")).to(tl.float32)
-    e = tl.math.exp2(x * log2_e - tl.max(x, axis=0) * log2_e)     # padding: exp(-inf) = 0
-    tl.store(y_ptr + at, e * (1.0 / tl.sum(e, axis=0)), mask=inside)      # one division a row
+    e = tl.math.exp2(x * log2_e - tl.max(x, axis=0) * log2_e)  # padding: exp(-inf) = 0
+    tl.store(y_ptr + at, e * (1.0 / tl.sum(e, axis=0)), mask=inside)  # one division a row
 
 
 @triton_kernel
@@ -96,11 +97,11 @@ def log_prob_kernel(logits_ptr, target_ptr, y_ptr, lse_ptr, n_cols, BLOCK: tl.co
     at, inside = row * n_cols + col, col < n_cols
     logits = tl.load(logits_ptr + at, mask=inside, other=float("-inf")).to(tl.float32)
     target = tl.load(target_ptr + row)
-    known = (target >= 0) & (target < n_cols)                     # else nan, not a stray number
+    known = (target >= 0) & (target < n_cols)  # else nan, not a stray number
     chosen = tl.load(logits_ptr + row * n_cols + target, mask=known, other=float("nan"))
     top = tl.max(logits, axis=0)
     total = tl.sum(tl.math.exp2(logits * log2_e - top * log2_e), axis=0)
-    lse = top + tl.math.log2(total) * 0.6931471805599453          # log(x) = log2(x) log(2)
+    lse = top + tl.math.log2(total) * 0.6931471805599453  # log(x) = log2(x) log(2)
     tl.store(y_ptr + row, chosen.to(tl.float32) - lse)
     tl.store(lse_ptr + row, lse)
 
@@ -120,7 +121,7 @@ def log_prob_backward_kernel(logits_ptr, target_ptr, lse_ptr, dy_ptr, dx_ptr, n_
 
 
 def launch(kernel, x, *others):
-    """Start one program for each row of x; all that a kernel reads and writes lies without gaps."""
+    """Start one program for each row of x, with more warps for longer rows."""
     n_cols = x.shape[-1]
     if n_cols > WIDEST:
         raise ValueError(f"rows of {n_cols} columns: the Triton kernels take up to {WIDEST}; "
@@ -131,7 +132,6 @@ def launch(kernel, x, *others):
 
 
 def warps_for(block):
-    """A thread holds 8 to 16 numbers until the warps run out."""
     if block <= 2048:
         return 4
     return 8 if block <= 8192 else 32
@@ -186,7 +186,7 @@ class LogProb(torch.autograd.Function):
             half = logits.dtype in (torch.float16, torch.bfloat16)
             y, lse = log_prob_torch(logits.float() if half else logits, targets)
         else:
-            y = torch.empty(targets.shape, device=logits.device)          # float32
+            y = torch.empty(targets.shape, device=logits.device)  # float32
             lse = torch.empty_like(y)
             launch(log_prob_kernel, logits, targets, y, lse)
         ctx.backend = backend
@@ -211,10 +211,8 @@ class LogProb(torch.autograd.Function):
 # ------------------------------------------------------------------------- 5 the public functions
 def softmax(x):
     """exp(x_i) / sum_j exp(x_j) over the last axis: x (..., V) float -> (..., V), same dtype."""
-    if x.dim() == 0 or x.numel() == 0 or not x.is_floating_point():
-        raise ValueError("softmax needs float rows with at least one column, "
-                         f"not {tuple(x.shape)} {x.dtype}")
     backend = choose_backend(x)
+    check_softmax(x)
     if backend == "torch":
         return torch.softmax(x, -1)
     given = for_triton(x) if backend == "triton" else x
@@ -225,16 +223,10 @@ def log_prob(logits, targets):
     """log softmax(logits) at the targets, in nats; float32 for half precision too.
 
     logits (..., V) float, targets (...) int64 -> (...). Raises ValueError for shapes that do not
-    fit and targets outside 0..V-1. On a GPU looking would stop the queue: Triton gives nan there.
+    fit and targets outside 0..V-1; on a GPU, where it does not look, Triton gives nan for these.
     """
-    fit = logits.shape[:-1] == targets.shape and logits.numel() > 0
-    if not fit or not logits.is_floating_point() or targets.dtype != torch.int64:
-        given = [(*t.shape, t.dtype) for t in (logits, targets)]
-        raise ValueError(f"log_prob needs float logits (..., V), int64 targets (...), not {given}")
     backend = choose_backend(logits, targets)
-    V = logits.shape[-1]
-    if not targets.is_cuda and not 0 <= targets.min() <= targets.max() < V:
-        raise ValueError(f"targets {targets.min()}..{targets.max()} are not all within 0..{V - 1}")
+    check_log_prob(logits, targets)
     if backend == "triton":
         logits, targets = for_triton(logits), for_triton(targets)
     return LogProb.apply(logits, targets, backend)
