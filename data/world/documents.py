@@ -292,7 +292,7 @@ def documents(seed=0, size=1.0):
     seen = set()
     while room > 0:
         text = rng.choices(kinds, weights)[0](rng)
-        if text not in seen:                            # duplicates are dirt, and dirt.py's business
+        if text not in seen:                            # duplicates are dirt.py's business
             seen.add(text)
             room -= len(text) + 1
             yield text
