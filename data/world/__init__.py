@@ -1,4 +1,5 @@
-"""The tiny world: tables of real facts, and the documents, prompts, demonstrations and rubric made from them."""
+"""The tiny world: real facts, and documents, prompts, demonstrations and a rubric made of them."""
 from data.world.documents import bare_questions, documents, recall_prompts
-from data.world.prompts import KINDS, RECIPE, SPLITS, Prompt, demonstrate, draw_prompts, find_prompt, prompts
+from data.world.prompts import (KINDS, RECIPE, SPLITS, Prompt, demonstrate, draw_prompts,
+                                find_prompt, prompts)
 from data.world.rubric import asks_back, examine, grade, report_card, report_prompts
