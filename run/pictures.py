@@ -1,4 +1,6 @@
-"""Pictures in one style, written like all files: to a temporary name, then renamed."""
+"""Pictures and tables in one style. A picture is written like all files: to a temporary name, then
+renamed."""
+from run import shown
 from run.saving import atomic
 
 
@@ -36,3 +38,29 @@ def draw_matrix(path, title, xlabel, ylabel, matrix, names):
     ax.set_yticks(range(len(names)), names, fontsize=7)
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
     save_picture(path, figure)
+
+
+def draw_bars(ax, names, columns):
+    """Shares as bars: a group for each name, in it one bar for each of {label: figures}."""
+    height = 0.8 / len(columns)
+    for i, (label, figures) in enumerate(columns.items()):
+        places = [place + 0.4 - (i + 0.5) * height for place in range(len(names))]
+        ax.barh(places, [figures[name]["value"] for name in names], height=height, label=label)
+    ax.set(yticks=range(len(names)), yticklabels=names, xlim=(0, 1))
+
+
+def print_table(title, names, columns):
+    """A row for each name, a column for each of {heading: figures}."""
+    print(f"\n{title:36}" + "".join(f"{heading:>18}" for heading in columns))
+    for name in names:
+        cells = [shown(figures[name]) for figures in columns.values()]
+        print(f"{name:36}" + "".join(f"{cell:>18}" for cell in cells))
+
+
+def print_transcripts(title, columns):
+    """{heading: [{"prompt", "answer"}, ...]}: under each prompt what all of them said."""
+    print("\n" + title)
+    for rows in zip(*columns.values()):
+        print("  " + rows[0]["prompt"])
+        for heading, row in zip(columns, rows):
+            print(f"      {heading:10} {' / '.join(row['answer'].splitlines())}")
