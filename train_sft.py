@@ -23,7 +23,7 @@ from model import (END, encode_chat, load_checkpoint, make_optimizer, next_token
                    save_checkpoint, schedule, take_step)
 from run import flag
 from run.chat import ask
-from run.pictures import draw_bars, print_table, print_transcripts
+from run.pictures import draw_run, print_table, print_transcripts
 
 
 @dataclass
@@ -95,7 +95,7 @@ def collate(dialogues, tokenizer, block_size):
 # ---------------------------------------------------------------------------------------- training
 def train(model, tokenizer, pairs, config, device):
     """The loss counts answers only, and, at a smaller weight, pre-training text, so that nothing
-    is forgotten. Returns [(answer loss, replay loss)] of every step, nats a token."""
+    is forgotten. Returns [{"loss": of answers, "replay_loss"}] of every step, nats a token."""
     T = model.config.block_size
     asked = world.prompts("sft")
     pool = {kind: [p for p in asked if p.kind == kind] for kind in world.KINDS}
@@ -116,10 +116,9 @@ def train(model, tokenizer, pairs, config, device):
             replay_loss = next_token_loss(model, rows)
         loss = answer_loss + config.replay_weight * replay_loss
         take_step(optimizer, loss, schedule(step, config.steps, config.warmup))
-        losses.append((answer_loss.item(), replay_loss.item()))
+        losses.append({"loss": answer_loss.item(), "replay_loss": replay_loss.item()})
         speed = progress.per_second((step + 1 - progress.first_step) * config.batch_size)
-        progress.report(step + 1, loss=losses[-1][0], replay_loss=losses[-1][1],
-                        dialogues_per_second=speed)
+        progress.report(step + 1, **losses[-1], dialogues_per_second=speed)
         if (step + 1) % config.save_every == 0 or step + 1 == config.steps:
             saved.save(losses=losses)
     return losses
@@ -128,18 +127,8 @@ def train(model, tokenizer, pairs, config, device):
 # -------------------------------------------------------------------------------------- evaluation
 SHOWN = ("heldout_accuracy", "howto_accuracy", "stops", "harmful_refused", "benign_refused",
          "honest", "myths_named", "answers_with_questions")
-
-
-def draw(path, losses, base, sft):
-    figure, (left, right) = run.new_picture(2)
-    for label, values in zip(("answers", "replayed pre-training text"), zip(*losses)):
-        left.plot(values, label=label, linewidth=1)
-    left.set(xlabel="step", ylabel="loss, nats a token", title="SFT: the loss counts answers only")
-    left.legend()
-    draw_bars(right, SHOWN, {"base": base, "SFT": sft})
-    right.set(title="held-out prompts, greedy answers")
-    right.legend()
-    run.save_picture(path, figure)
+CURVES = {"SFT: the loss counts answers only": {
+    "loss": "answers, nats a token", "replay_loss": "replayed pre-training text, nats a token"}}
 
 
 def main():
@@ -156,11 +145,10 @@ def main():
     seconds = time.time() - started
     run.write_json(out / "sft.json", {
         **sft, "base": base, "transcripts": said, "transcripts_base": said_before,
-        "first_loss": losses[0][0], "loss": losses[-1][0], "seconds": seconds})
-    draw(out / "sft.png", losses, base, sft)
-    print_table("on held-out prompts (95% interval)", SHOWN, {"base": base, "after SFT": sft})
-    print_transcripts("the recipe's questions, about entities that no demonstration spoke of:",
-                      {"base": said_before, "SFT": said})
+        "first_loss": losses[0]["loss"], "loss": losses[-1]["loss"], "seconds": seconds})
+    draw_run(out / "sft.png", "step", losses, CURVES, SHOWN, {"base": base, "SFT": sft})
+    print_table("held-out prompts (95% interval)", SHOWN, {"base": base, "SFT": sft})
+    print_transcripts({"base": said_before, "SFT": said})
     print(f"\n{out}/sft.pt, sft.json, sft.png   {seconds:.0f} s   "
           f"talk to it: python model.py {out}/sft.pt   next: python train_rm.py")
 
