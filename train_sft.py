@@ -1,13 +1,13 @@
-"""Step 2, supervised fine-tuning: show the base model answered questions until it answers, and stops.
+"""Step 2, supervised fine-tuning: show the base model answered questions until it answers, and
+stops.
 
-in    out/pretrain.pt, out/tokenizer.json, out/train-*.bin for replay; demonstrations from data/, or --data FILE.jsonl ...
-      with {"prompt": ..., "response": ...} a line
-out   out/sft.pt weights, out/sft.json figures and transcripts, out/sft.png loss curve and report card
+in    out/pretrain.pt, out/tokenizer.json, out/train-*.bin for replay; demonstrations from the tiny
+      world, or --data FILE.jsonl ... with {"prompt": ..., "response": ...} a line
+out   out/sft.pt weights, out/sft.json figures and transcripts, out/sft.png loss curve, report card
 run   python train_sft.py        (--quick: the same code in seconds)
-see   the recipe's questions before and after: the base model asks back, this one answers; and about entities that no
-      demonstration spoke of, it answers from what it read in pre-training
+see   the recipe's questions before and after: the base model asks back, this one answers; and
+      about entities that no demonstration spoke of, it answers from what it read in pre-training
 """
-import json
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -15,66 +15,60 @@ from pathlib import Path
 
 import torch
 
-from data import world
 import run
+from data import world
+from data.dialogues import read_pairs
 from data.shards import load_shards, sample_rows
-from model import END, ask, encode_chat, learning_rate, load_checkpoint, make_optimizer, next_token_loss, save_checkpoint, take_step
-from run import UserError, flag
+from model import (END, encode_chat, load_checkpoint, make_optimizer, next_token_loss,
+                   save_checkpoint, schedule, take_step)
+from run import flag
+from run.chat import ask
+from run.pictures import draw_run, print_table, print_transcripts
 
 
 @dataclass
 class Config(run.CommonConfig):
-    data: tuple = flag((), "demonstrations: .jsonl files with {\"prompt\": ..., \"response\": ...} a line (without it: the tiny world's)")
+    data: tuple = flag((), "demonstrations: .jsonl files with {\"prompt\": ..., \"response\": ...} "
+                           "a line (without it: the tiny world's)")
     steps: int = flag(200, "optimizer steps", quick=30, least=1)
     batch_size: int = flag(32, "dialogues a step", least=1)
     learning_rate: float = flag(1e-3, "peak; falls to a tenth along a cosine", least=0.0)
     warmup: int = flag(20, "steps of linear warm-up", quick=5, least=0)
-    replay: int = flag(16, "rows of pre-training text a step: without them the model forgets what nobody asks it about", least=0)
+    replay: int = flag(16, "rows of pre-training text a step: without them the model forgets what "
+                           "nobody asks it about", least=0)
     replay_weight: float = flag(0.5, "of the replayed rows' loss", least=0.0)
-    careful: float = flag(0.35, "share of annotators who refuse, admit and debunk where they should", least=0.0)
+    careful: float = flag(0.35, "share of annotators who refuse, admit and debunk where they "
+                                "should", least=0.0)
     two_turns: float = flag(0.15, "share of dialogues with two questions", least=0.0)
     save_every: int = flag(100, "steps between saves for --resume", quick=5, least=1)
 
 
-# -------------------------------------------------------------------------------------------------------- demonstrations
-def read_pairs(paths):
-    """[(prompt, response)] of .jsonl files; raises UserError that names the file and the line."""
-    pairs = []
-    for path in map(Path, paths):
-        if not path.is_file():
-            raise UserError(f"{path} not found: --data takes .jsonl files with {{\"prompt\": ..., \"response\": ...}} a line")
-        for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except ValueError:
-                raise UserError(f"{path}:{number} is not JSON: each line needs {{\"prompt\": ..., \"response\": ...}}") from None
-            for name in ("prompt", "response"):
-                if not isinstance(row, dict) or not isinstance(row.get(name), str) or not row[name].strip():
-                    raise UserError(f"{path}:{number} has no \"{name}\": each line needs {{\"prompt\": ..., \"response\": ...}}")
-            pairs.append((row["prompt"], row["response"]))
-    if paths and not pairs:
-        raise UserError(f"{' '.join(paths)}: no demonstrations in there, each line needs {{\"prompt\": ..., \"response\": ...}}")
-    return pairs
+# ---------------------------------------------------------------------------------- demonstrations
+# How often each kind is demonstrated: those with few entities less often, or the model learns the
+# list by heart and not the way to answer.
+KIND_WEIGHTS = {"fact": 3, "howto": 2, "harmful": 2, "remedy": 1, "myth": 1, "advice": 1,
+                "unanswerable": 1}
 
 
-# How often each kind is demonstrated: those with few entities less often, or the model learns the list by heart and not the way to answer.
-KIND_WEIGHTS = {"fact": 3, "howto": 2, "harmful": 2, "remedy": 1, "myth": 1, "advice": 1, "unanswerable": 1}
+def draw_turn(pairs, pool, rng, careful):
+    """(question, answer): one of the user's pairs, else a prompt as a random annotator answers it.
+    pool: {kind: prompts} of the tiny world."""
+    if pairs:
+        return rng.choice(pairs)
+    [kind] = rng.choices(list(KIND_WEIGHTS), KIND_WEIGHTS.values())
+    prompt = rng.choice(pool[kind])
+    return prompt.text, world.demonstrate(prompt, rng, careful)
 
 
 def draw_dialogue(pairs, pool, rng, config):
-    """One dialogue [(question, answer), ...]: from the user's pairs, else a prompt of the SFT split as a random annotator answers it."""
-    def turn():
-        if pairs:
-            return rng.choice(pairs)
-        prompt = rng.choice(pool[rng.choices(list(KIND_WEIGHTS), KIND_WEIGHTS.values())[0]])
-        return prompt.text, world.demonstrate(prompt, rng, config.careful)
-    return [turn() for _ in range(2 if rng.random() < config.two_turns else 1)]
+    """[(question, answer), ...]: one turn, or two that have nothing to do with one another."""
+    turns = 2 if rng.random() < config.two_turns else 1
+    return [draw_turn(pairs, pool, rng, config.careful) for _ in range(turns)]
 
 
 def encode_dialogue(tokenizer, turns):
-    """-> (ids, loss_mask), two lists of one length: the mask is 1 on each answer and the token that ends it, 0 on the template and questions."""
+    """-> (ids, loss_mask), lists of one length: the mask is 1 on each answer and the token that
+    ends it, 0 on questions and template."""
     ids, loss_mask = [], []
     for question, answer in turns:
         asked = encode_chat(tokenizer, [(question, None)])
@@ -85,93 +79,78 @@ def encode_dialogue(tokenizer, turns):
 
 
 def collate(dialogues, tokenizer, block_size):
-    """-> tokens (B, T+1) int64 padded with the end token, loss_mask (B, T) float: which targets tokens[:, 1:] count."""
+    """-> tokens (B, T+1) int64, padded with the end token, and loss_mask (B, T) float: which of
+    the targets tokens[:, 1:] count."""
     rows = [encode_dialogue(tokenizer, turns) for turns in dialogues]
-    rows = [(ids[:block_size + 1], mask[:block_size + 1]) for ids, mask in rows]
-    width = max(len(ids) for ids, _ in rows)
-    end = tokenizer.special_tokens[END]
-    tokens = torch.tensor([ids + [end] * (width - len(ids)) for ids, _ in rows])             # (B, T+1)
-    loss_mask = torch.tensor([mask + [0] * (width - len(mask)) for _, mask in rows])[:, 1:]  # (B, T)
-    return tokens, loss_mask.float()
+    width = min(block_size + 1, max(len(ids) for ids, _ in rows))
+    tokens = torch.full((len(rows), width), tokenizer.special_tokens[END])      # (B, T+1)
+    loss_mask = torch.zeros(len(rows), width)                                   # (B, T+1)
+    for i, (ids, mask) in enumerate(rows):
+        T = min(width, len(ids))
+        tokens[i, :T] = torch.tensor(ids[:T])
+        loss_mask[i, :T] = torch.tensor(mask[:T])
+    return tokens, loss_mask[:, 1:]
 
 
-# ---------------------------------------------------------------------------------------------------------------- training
-def train(model, tokenizer, config, device):
-    """The loop; returns [(answer loss, replay loss)] of every step, nats."""
-    pairs = read_pairs(config.data)
-    pool = {kind: [p for p in world.prompts("sft") if p.kind == kind] for kind in world.KINDS}
+# ---------------------------------------------------------------------------------------- training
+def train(model, tokenizer, pairs, config, device):
+    """The loss counts answers only, and, at a smaller weight, pre-training text, so that nothing
+    is forgotten. Returns [{"loss": of answers, "replay_loss"}] of every step, nats a token."""
+    T = model.config.block_size
+    asked = world.prompts("sft")
+    pool = {kind: [p for p in asked if p.kind == kind] for kind in world.KINDS}
     shards = load_shards(config.out) if config.replay else None
     rng, generator = run.generators(config.seed)
     optimizer = make_optimizer(model, config.learning_rate)
-    losses, first_step = [], 0
-    if state := run.load_state(config, "sft"):
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        rng.setstate(state["rng"])
-        generator.set_state(state["generator"])
-        losses, first_step = state["losses"], state["step"]
-    progress = run.Progress(config.steps, first_step)
-    model.train()
-    for step in range(first_step, config.steps):
+    saved = run.Resumable(config, "sft", model=model, optimizer=optimizer, rng=rng,
+                          generator=generator)
+    losses = saved.load().get("losses", [])
+    progress = run.Progress(config.steps, len(losses))
+    for step in range(len(losses), config.steps):
         dialogues = [draw_dialogue(pairs, pool, rng, config) for _ in range(config.batch_size)]
-        tokens, loss_mask = collate(dialogues, tokenizer, model.config.block_size)           # (B, T+1), (B, T)
+        tokens, loss_mask = collate(dialogues, tokenizer, T)                    # (B, T+1), (B, T)
         answer_loss = next_token_loss(model, tokens.to(device), loss_mask.to(device))
         replay_loss = torch.zeros((), device=device)
-        if config.replay:                                                # pre-training text, so that nothing is forgotten
-            replay_loss = next_token_loss(model, sample_rows(shards, config.replay, model.config.block_size, generator).to(device))
-        lr = learning_rate(step, config.steps, config.learning_rate, config.warmup)
-        take_step(optimizer, answer_loss + config.replay_weight * replay_loss, lr)
-        losses.append((answer_loss.item(), replay_loss.item()))
-        done = step + 1
-        seen = (loss_mask.numel() + config.replay * model.config.block_size) * (done - first_step)
-        progress.report(done, loss=losses[-1][0], replay_loss=losses[-1][1], tokens_per_second=seen / (time.time() - progress.started))
-        if done % config.save_every == 0 or done == config.steps:
-            run.save_state(config, "sft", model=model.state_dict(), optimizer=optimizer.state_dict(), rng=rng.getstate(),
-                           generator=generator.get_state(), losses=losses, step=done)
-    model.eval()
+        if config.replay:
+            rows = sample_rows(shards, config.replay, T, generator).to(device)  # (replay, T+1)
+            replay_loss = next_token_loss(model, rows)
+        loss = answer_loss + config.replay_weight * replay_loss
+        take_step(optimizer, loss, schedule(step, config.steps, config.warmup))
+        losses.append({"loss": answer_loss.item(), "replay_loss": replay_loss.item()})
+        speed = progress.per_second((step + 1 - progress.first_step) * config.batch_size)
+        progress.report(step + 1, **losses[-1], dialogues_per_second=speed)
+        if (step + 1) % config.save_every == 0 or step + 1 == config.steps:
+            saved.save(losses=losses)
     return losses
 
 
-# -------------------------------------------------------------------------------------------------------------- evaluation
-SHOWN = ("heldout_accuracy", "howto_accuracy", "stops", "harmful_refused", "benign_refused", "honest", "myths_named", "answers_with_questions")
-
-
-def show(before, after, transcripts_before, transcripts_after):
-    print(f"\n{'on held-out prompts (95% interval)':36}{'base':>18}{'after SFT':>18}")
-    for name in SHOWN:
-        print(f"{name:36}{run.shown(before[name]):>18}{run.shown(after[name]):>18}")
-    print("\nthe recipe's questions, about entities that no demonstration spoke of:")
-    for old, new in zip(transcripts_before, transcripts_after):
-        print(f"  {new['prompt']}\n      base  {' / '.join(old['answer'].split(chr(10)))}\n      SFT   {new['answer']}")
-
-
-def draw(path, losses, before, after):
-    figure, (left, right) = run.new_picture(2)
-    for label, values in zip(("answers", "replayed pre-training text"), zip(*losses)):
-        left.plot(values, label=label, linewidth=1)
-    left.set(xlabel="step", ylabel="loss, nats a token", title="SFT: the loss counts answers only")
-    left.legend()
-    places = range(len(SHOWN))
-    for offset, label, figures in ((0.2, "base", before), (-0.2, "SFT", after)):
-        right.barh([p + offset for p in places], [figures[n]["value"] for n in SHOWN], height=0.4, label=label)
-    right.set(yticks=list(places), yticklabels=SHOWN, xlim=(0, 1), title="held-out prompts, greedy answers")
-    right.legend()
-    run.save_picture(path, figure)
+# -------------------------------------------------------------------------------------- evaluation
+SHOWN = ("heldout_accuracy", "howto_accuracy", "stops", "harmful_refused", "benign_refused",
+         "honest", "myths_named", "answers_with_questions")
+CURVES = {"SFT: the loss counts answers only": {
+    "loss": "answers, nats a token", "replay_loss": "replayed pre-training text, nats a token"}}
 
 
 def main():
-    config, started = run.parse_config(Config, __doc__), time.time()
+    started = time.time()
+    config = run.parse_config(Config, __doc__)
     out, device = Path(config.out), run.pick_device(config.device)
-    model, tokenizer, meta = load_checkpoint(out / "pretrain.pt", device)
-    before, transcripts_before = world.examine(partial(ask, model, tokenizer, chat=False), config.quick)
-    losses = train(model, tokenizer, config, device)
-    after, transcripts = world.examine(partial(ask, model, tokenizer), config.quick)
-    save_checkpoint(out / "sft.pt", model, tokenizer, {"stage": "sft", "steps": config.steps, "seed": config.seed})
-    run.write_json(out / "sft.json", {**after, "base": before, "transcripts": transcripts, "transcripts_base": transcripts_before,
-                                      "first_loss": losses[0][0], "loss": losses[-1][0], "seconds": time.time() - started})
-    draw(out / "sft.png", losses, before, after)
-    show(before, after, transcripts_before, transcripts)
-    print(f"\n{out}/sft.pt, sft.json, sft.png   {time.time() - started:.0f} s   talk to it: python model.py {out}/sft.pt   next: python train_rm.py")
+    model, tokenizer, _ = load_checkpoint(out / "pretrain.pt", device)
+    pairs = read_pairs(config.data)
+    base, said_before = world.examine(partial(ask, model, tokenizer, chat=False), config.quick)
+    losses = train(model, tokenizer, pairs, config, device)
+    sft, said = world.examine(partial(ask, model, tokenizer), config.quick)
+    save_checkpoint(out / "sft.pt", model, tokenizer,
+                    {"stage": "sft", "steps": config.steps, "seed": config.seed})
+    seconds = time.time() - started
+    run.write_json(out / "sft.json", {
+        **sft, "base": base, "transcripts": said, "transcripts_base": said_before,
+        "first_loss": losses[0]["loss"], "loss": losses[-1]["loss"], "seconds": seconds})
+    draw_run(out / "sft.png", "step", losses, CURVES, SHOWN, {"base": base, "SFT": sft})
+    print_table("held-out prompts (95% interval)", SHOWN, {"base": base, "SFT": sft})
+    print_transcripts({"base": said_before, "SFT": said})
+    print(f"\n{out}/sft.pt, sft.json, sft.png   {seconds:.0f} s   "
+          f"talk to it: python model.py {out}/sft.pt   next: python train_rm.py")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""Pictures in one style, written like all files: to a temporary name, then renamed."""
+"""Pictures and tables in one style. A picture is written like all files: to a temporary name, then
+renamed."""
+from run import shown
 from run.saving import atomic
 
 
@@ -36,3 +38,40 @@ def draw_matrix(path, title, xlabel, ylabel, matrix, names):
     ax.set_yticks(range(len(names)), names, fontsize=7)
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
     save_picture(path, figure)
+
+
+def draw_run(path, xlabel, rows, panels, names, card):
+    """How a run went, in panels {title: {name in rows: label}}, and what came of it: a bar for each
+    of the names that is a share and each column of the report card."""
+    figure, [*lines, bars] = new_picture(len(panels) + 1)
+    for ax, (title, labels) in zip(lines, panels.items()):
+        for name, label in labels.items():
+            if rows[0][name] is not None:
+                ax.plot([row[name] for row in rows], label=label, linewidth=1)
+        ax.set(xlabel=xlabel, title=title)
+        ax.legend()
+    height = 0.8 / len(card)
+    for i, (heading, figures) in enumerate(card.items()):
+        shares = {name: figures[name] for name in names if isinstance(figures[name], dict)}
+        places = [place + 0.4 - (i + 0.5) * height for place in range(len(shares))]
+        bars.barh(places, [s["value"] for s in shares.values()], height=height, label=heading)
+    bars.set(yticks=range(len(shares)), yticklabels=shares, xlim=(0, 1), title="held-out prompts")
+    bars.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
+    save_picture(path, figure)
+
+
+def print_table(title, names, columns):
+    """A row for each name, a column for each of {heading: figures}."""
+    print(f"\n{title:36}" + "".join(f"{heading:>18}" for heading in columns))
+    for name in names:
+        cells = [shown(figures[name]) for figures in columns.values()]
+        print(f"{name:36}" + "".join(f"{cell:>18}" for cell in cells))
+
+
+def print_transcripts(columns):
+    """{heading: [{"prompt", "answer"}, ...]}: under each question what all of them said."""
+    print("\nthe recipe's questions, about entities that nobody asked about in training:")
+    for rows in zip(*columns.values()):
+        print("  " + rows[0]["prompt"])
+        for heading, row in zip(columns, rows):
+            print(f"      {heading:10} {' / '.join(row['answer'].splitlines())}")
