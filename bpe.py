@@ -51,18 +51,13 @@ def pieces_of(stretch, pattern):
 
 def find_pieces(text, pattern):
     """str -> list of str. Raises ValueError on a pattern that is none, or loses text."""
-    pieces = compiled(pattern).findall(text)
-    if "".join(pieces) != text:
-        raise ValueError(f"split pattern {pattern!r} loses text, or has (groups): use (?:)")
-    return pieces
-
-
-@lru_cache
-def compiled(pattern):
     try:
-        return regex.compile(pattern)
+        pieces = regex.findall(pattern, text)
     except regex.error as error:
         raise ValueError(f"bad split pattern {pattern!r}: {error}") from None
+    if not all(isinstance(piece, str) for piece in pieces[:1]) or "".join(pieces) != text:
+        raise ValueError(f"split pattern {pattern!r} loses text, or has (groups): use (?:)")
+    return pieces
 
 
 @lru_cache
