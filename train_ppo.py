@@ -16,10 +16,10 @@ import torch
 
 import run
 from data import world
-from data.dialogues import read_prompts
+from data.dialogues import read_prompts, those_that_fit
 from model import (END, encode_prompt, load_checkpoint, make_optimizer, masked_mean,
                    save_checkpoint, score_answers, take_step, token_log_probs)
-from run import flag
+from run import UserError, flag
 from run.chat import ask
 from run.rows import by_length
 
@@ -71,14 +71,28 @@ def answer_scores(reward_model, tokens, mask):
     return (values * mask).sum(1) / mask.sum(1)
 
 
+LEAST_DEVIATION = 0.1       # of scores: to divide by less would make a reward of their noise
+
+
+def room_for_prompts(config, context):
+    """Tokens that the longest answer leaves in the context. Raises UserError where it is none."""
+    if config.max_new_tokens > context - 8:
+        raise UserError(f"--max-new-tokens {config.max_new_tokens} leaves no room for a question "
+                        f"in the model's context of {context} tokens: give {context // 2}")
+    return context - config.max_new_tokens
+
+
 class Training:
     """The four networks (policy and critic learn, reference and reward model do not), and how far
     they are."""
 
     def __init__(self, config, device):
         sft, rm = f"{config.out}/sft.pt", f"{config.out}/rm.pt"
-        self.config, self.own_prompts = config, read_prompts(config.data)
+        self.config = config
         self.policy, self.tokenizer, _ = load_checkpoint(sft, device)
+        self.room = room_for_prompts(config, self.policy.config.block_size)
+        self.own_prompts = those_that_fit(read_prompts(config.data), self.room,
+                                          lambda prompt: len(encode_prompt(self.tokenizer, prompt)))
         self.reference, *_ = load_checkpoint(sft, device)
         self.critic, *_ = load_checkpoint(rm, device)
         self.reward_model, *_ = load_checkpoint(rm, device)
@@ -86,8 +100,10 @@ class Training:
         self.critic_optimizer = make_optimizer(self.critic, config.critic_learning_rate, 0.0)
         self.rng, self.shuffle = run.generators(config.seed)
         self.generator = torch.Generator(device).manual_seed(config.seed)
+        made_from = {"sft.pt": run.digest(sft), "rm.pt": run.digest(rm),
+                     "--data": run.digest(*config.data)}
         self.saved = run.Resumable(
-            config, "ppo", policy=self.policy, policy_optimizer=self.policy_optimizer,
+            config, "ppo", made_from, policy=self.policy, policy_optimizer=self.policy_optimizer,
             critic=self.critic, critic_optimizer=self.critic_optimizer,
             rng=self.rng, shuffle=self.shuffle, generator=self.generator)
         self.rows, self.mean, self.std = [], 0.0, 1.0       # of ppo.jsonl; of scores
@@ -101,6 +117,10 @@ class Training:
         first = sample_rollout(self, self.questions(4 * self.config.episodes))
         scores = first.scores + self.config.no_end_penalty * ~first.ended
         self.mean, self.std = scores.mean().item(), scores.std().item() + 1e-8
+        if self.std < LEAST_DEVIATION:
+            print(f"the answers' scores are almost alike (deviation {self.std:.4f}): taken as "
+                  f"{LEAST_DEVIATION}")
+            self.std = LEAST_DEVIATION
         with torch.no_grad():           # the critic starts as the reward model: in the same units
             head = self.critic.head
             head.weight /= self.std
@@ -118,8 +138,8 @@ class Training:
 def sample_rollout(state, questions):
     """Answer each question once at temperature 1, and note all that learning needs."""
     config, policy, tokenizer = state.config, state.policy, state.tokenizer
-    end, room = tokenizer.special_tokens[END], policy.config.block_size - config.max_new_tokens
-    prompts = [encode_prompt(tokenizer, question)[-room:] for question in questions]
+    end = tokenizer.special_tokens[END]
+    prompts = [encode_prompt(tokenizer, question)[-state.room:] for question in questions]
     tokens, mask, log_probs = policy.generate(prompts, config.max_new_tokens, stop=end,
                                               generator=state.generator)
     lengths = last_chosen(mask) + 2                                 # (B,): prompt and answer
@@ -279,12 +299,13 @@ def measure(state, answer, kl):
 def sampled_kl(state, policy, chat=True):
     """Nats an answer: by how much the policy's own samples at temperature 1, to the report card's
     questions, are likelier to it than to the reference."""
-    tokenizer, room = state.tokenizer, policy.config.block_size - 32
+    tokenizer, longest = state.tokenizer, min(32, policy.config.block_size // 2)
+    room = policy.config.block_size - longest
     prompts = [encode_prompt(tokenizer, prompt.text, chat)[-room:]
                for prompt in world.report_prompts(state.config.quick)]
     generator = torch.Generator(state.generator.device).manual_seed(2)
     tokens, mask, log_probs = policy.generate(
-        prompts, 32, stop=tokenizer.special_tokens[END], generator=generator)
+        prompts, longest, stop=tokenizer.special_tokens[END], generator=generator)
     ref_log_probs = token_log_probs(state.reference, tokens, mask)                  # (B, T-1)
     return ((log_probs - ref_log_probs) * mask).sum(1).mean().item()
 

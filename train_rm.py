@@ -20,11 +20,11 @@ import torch.nn.functional as F
 
 import run
 from data import world
-from data.dialogues import ask_person, need_a_terminal, read_rankings
+from data.dialogues import need_a_terminal, rank_in_person, read_rankings, those_that_fit
 from data.shards import load_shards, sample_rows
-from model import (ScalarGPT, load_checkpoint, make_optimizer, next_token_loss, save_checkpoint,
-                   schedule, score_answers, take_step)
-from run import UserError, flag
+from model import (ScalarGPT, encode_chat, load_checkpoint, make_optimizer, next_token_loss,
+                   save_checkpoint, schedule, score_answers, take_step)
+from run import flag
 from run.chat import ask
 from run.pictures import print_table
 
@@ -89,24 +89,27 @@ def make_rankings(model, tokenizer, config, rng, generator):
     """[{"prompt", "answers", "ranks"}]: those of --data, else new ones for prompts of the rlhf
     split."""
     if config.data:
-        return read_rankings(config.data)
+        return those_that_fit(read_rankings(config.data), model.config.block_size,
+                              lambda row: longest_answer(tokenizer, row))
+    path = Path(config.out) / "rankings.jsonl"
     if config.labeler == "person":
         need_a_terminal()
     prompts = world.draw_prompts("rlhf", config.prompts, rng)
     everyone = gather_answers(model, tokenizer, prompts, config, rng, generator)
+    if config.labeler == "person":
+        rows = [{"prompt": p.text, "answers": answers} for p, answers in zip(prompts, everyone)]
+        return rank_in_person(rows, path, config.resume)
     rankings = []
-    for number, (prompt, answers) in enumerate(zip(prompts, everyone), 1):
-        if config.labeler == "person":
-            ranks = ask_person(prompt.text, answers, number, len(prompts))
-        else:
-            ranks = rank([world.grade(prompt, a) for a in answers], rng, config.noise)
-        if ranks is None:
-            break
+    for prompt, answers in zip(prompts, everyone):
+        ranks = rank([world.grade(prompt, a) for a in answers], rng, config.noise)
         rankings.append({"prompt": prompt.text, "answers": answers, "ranks": ranks})
-    if not rankings:
-        raise UserError("nothing was ranked: rank at least one prompt, or use --labeler scripted")
-    run.write_json_lines(Path(config.out) / "rankings.jsonl", rankings)
+    run.write_json_lines(path, rankings)
     return rankings
+
+
+def longest_answer(tokenizer, row):
+    """Tokens of a prompt with the longest of its answers."""
+    return max(len(encode_chat(tokenizer, [(row["prompt"], text)])) for text in row["answers"])
 
 
 def show_example(rankings, seconds):
@@ -163,7 +166,10 @@ def train(model, tokenizer, rankings, config, device):
     rng, generator = run.generators(config.seed + 1)
     order = draw_order(len(rankings), steps * B, rng)
     optimizer = make_optimizer(model, config.learning_rate)
-    saved = run.Resumable(config, "rm", model=model, optimizer=optimizer, generator=generator)
+    files = config.data or [f"{config.out}/rankings.jsonl"]
+    made_from = {"sft.pt": run.digest(f"{config.out}/sft.pt"), "ranking": run.digest(*files)}
+    saved = run.Resumable(config, "rm", made_from, model=model, optimizer=optimizer,
+                          generator=generator)
     losses = saved.load().get("losses", [])
     progress = run.Progress(steps, len(losses))
     for step in range(len(losses), steps):

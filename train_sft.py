@@ -17,7 +17,7 @@ import torch
 
 import run
 from data import world
-from data.dialogues import read_pairs
+from data.dialogues import read_pairs, those_that_fit
 from data.shards import load_shards, sample_rows
 from model import (END, encode_chat, load_checkpoint, make_optimizer, next_token_loss,
                    save_checkpoint, schedule, take_step)
@@ -102,7 +102,9 @@ def train(model, tokenizer, pairs, config, device):
     shards = load_shards(config.out) if config.replay else None
     rng, generator = run.generators(config.seed)
     optimizer = make_optimizer(model, config.learning_rate)
-    saved = run.Resumable(config, "sft", model=model, optimizer=optimizer, rng=rng,
+    made_from = {"pretrain.pt": run.digest(f"{config.out}/pretrain.pt"),
+                 "--data": run.digest(*config.data)}
+    saved = run.Resumable(config, "sft", made_from, model=model, optimizer=optimizer, rng=rng,
                           generator=generator)
     losses = saved.load().get("losses", [])
     progress = run.Progress(config.steps, len(losses))
@@ -136,7 +138,8 @@ def main():
     config = run.parse_config(Config, __doc__)
     out, device = Path(config.out), run.pick_device(config.device)
     model, tokenizer, _ = load_checkpoint(out / "pretrain.pt", device)
-    pairs = read_pairs(config.data)
+    pairs = those_that_fit(read_pairs(config.data), model.config.block_size,
+                           lambda pair: len(encode_chat(tokenizer, [pair])))
     base, said_before = world.examine(partial(ask, model, tokenizer, chat=False), config.quick)
     losses = train(model, tokenizer, pairs, config, device)
     sft, said = world.examine(partial(ask, model, tokenizer), config.quick)

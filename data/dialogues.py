@@ -3,6 +3,7 @@
 in    .jsonl and text files with one row a line
 out   demonstrations, rankings, prompts; what cannot be read ends in a UserError that names the line
 """
+import gzip
 import json
 import re
 import sys
@@ -28,7 +29,9 @@ def read_rankings(paths):
 
 
 def read_prompts(paths):
-    return read_rows(paths, str.strip, f"text files, {PROMPT}", f"no prompts in there, {PROMPT}")
+    """[str], of text files or of .jsonl files with {"prompt": ...} a line."""
+    return read_rows(paths, prompt, f"text or .jsonl files, {PROMPT}",
+                     f"no prompts in there, {PROMPT}")
 
 
 def read_rows(paths, read, takes, empty):
@@ -37,7 +40,7 @@ def read_rows(paths, read, takes, empty):
     for path in map(Path, paths):
         if not path.is_file():
             raise UserError(f"{path} not found: --data takes {takes}")
-        text = path.read_text(encoding="utf-8-sig", errors="replace")
+        text = read_text(path)
         for number, line in enumerate(text.split("\n"), 1):     # splitlines would break a string
             try:                                                # at its U+2028
                 rows += [read(line)] if line.strip() else []
@@ -48,13 +51,37 @@ def read_rows(paths, read, takes, empty):
     return rows
 
 
+def read_text(path):
+    """UTF-8, or UTF-16 with its mark, also packed by gzip. Bytes that are neither become U+FFFD."""
+    content = path.read_bytes()
+    if content.startswith(b"\x1f\x8b"):
+        try:
+            content = gzip.decompress(content)
+        except (EOFError, OSError):
+            raise UserError(f"{path} cannot be unpacked: it is cut short; fetch it again") from None
+    wide = content.startswith((b"\xff\xfe", b"\xfe\xff"))
+    return content.decode("utf-16" if wide else "utf-8-sig", errors="replace")
+
+
 def read_json(line, needs):
     try:
         row = json.loads(line)
-        json.dumps(row, ensure_ascii=False).encode()    # half a character, "\ud83d", is no text
+        text = json.dumps(row, ensure_ascii=False)
     except (ValueError, RecursionError):
         raise ValueError(f"is not JSON: {needs}") from None
-    return row if isinstance(row, dict) else {}
+    if not isinstance(row, dict):
+        return {}
+    whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # no half characters
+    return json.loads(whole)
+
+
+def prompt(line):
+    if not line.lstrip().startswith("{"):
+        return line.strip()
+    text = read_json(line, PROMPT).get("prompt")
+    if not isinstance(text, str) or not text.strip():
+        raise ValueError(f'has no "prompt": {PROMPT}')
+    return text.strip()
 
 
 def pair(line):
@@ -75,7 +102,38 @@ def ranking(line):
     return row
 
 
+def those_that_fit(rows, room, length):
+    """The rows whose length(row) is at most `room` tokens; how many are left out is said."""
+    fit = [row for row in rows if length(row) <= room]
+    if rows and not fit:
+        raise UserError(f"--data: none of {len(rows)} rows fits into {room} tokens: shorten them, "
+                        "or pre-train with a larger --block-size")
+    if len(fit) < len(rows):
+        print(f"--data: {len(rows) - len(fit)} of {len(rows)} rows do not fit into {room} tokens "
+              "and are left out")
+    return fit
+
+
 # ---------------------------------------------------------------------------------------- a person
+def rank_in_person(rows, path, resume):
+    """[{"prompt", "answers"}] -> those that were ranked, with "ranks". Each ranking is written when
+    it is given; with resume those in `path` are not asked again."""
+    rankings = read_rankings([path]) if resume and path.exists() else []
+    done = {(ranking["prompt"], *ranking["answers"]) for ranking in rankings}
+    with open(path, "a" if rankings else "w", encoding="utf-8") as file:
+        for number, row in enumerate(rows, 1):
+            if (row["prompt"], *row["answers"]) in done:
+                continue
+            ranks = ask_person(row["prompt"], row["answers"], number, len(rows))
+            if ranks is None:
+                break
+            rankings.append({**row, "ranks": ranks})
+            print(json.dumps(rankings[-1], ensure_ascii=False), file=file, flush=True)
+    if not rankings:
+        raise UserError("nothing was ranked: rank at least one prompt, or use --labeler scripted")
+    return rankings
+
+
 def need_a_terminal():
     if not sys.stdin.isatty():
         raise UserError("--labeler person asks at a terminal: run it in one, or use "

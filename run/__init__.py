@@ -207,6 +207,6 @@ class Progress:
 
 # Below, because these files import the names above.
 from run.pictures import new_picture, save_picture                              # noqa: E402
-from run.saving import (Resumable, atomic, read_checkpoint, read_json, read_torch,  # noqa: E402
-                        save_torch, write_json, write_json_lines)
+from run.saving import (Resumable, atomic, digest, read_checkpoint, read_json,     # noqa: E402
+                        read_torch, save_torch, write_json, write_json_lines)
 from run.team import Clock, Stopwatch, Team, keep_freed_memory, pick_device     # noqa: E402
