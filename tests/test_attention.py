@@ -44,8 +44,20 @@ def worst_error(Tq, Tk, D, dtype, causal, where="cpu", rows=(2, 2)):
     o = kernels.attention(*given, causal=causal)
     found = [o, *torch.autograd.grad(o, given, do.to(where))]
     sizes = [truth.norm() if Tk > 1 else do.double().norm() for truth in truths]
+    return greatest_error(found, truths, sizes)
+
+
+def greatest_error(found, truths, sizes):
+    """nan if one of them is: PyTorch's max keeps it, where Python's may drop it."""
     errors = [(a.cpu().double() - b).norm() / size for a, b, size in zip(found, truths, sizes)]
-    return max(error.item() for error in errors)
+    return torch.stack(errors).max().item()
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_one_nan_among_the_errors_is_the_greatest(place):
+    found = [torch.ones(2), torch.ones(2), torch.ones(2)]
+    found[place][1] = math.nan
+    assert math.isnan(greatest_error(found, [torch.zeros(2)] * 3, [1.0] * 3))
 
 
 @pytest.mark.parametrize("dtype", LIMIT)

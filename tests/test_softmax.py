@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import kernels
-from test_attention import LIMIT, device
+from test_attention import LIMIT, device, greatest_error
 from kernels.softmax import (log_prob_backward_numpy, log_prob_numpy, softmax_backward_numpy,
                              softmax_numpy)
 
@@ -36,8 +36,7 @@ def worst_error(x, dy, targets, dl):
     found = [y, chosen, *torch.autograd.grad(y, given, dy.to(y)),
              *torch.autograd.grad(chosen, given, dl.to(x.device))]
     sizes = [truth.norm() if x.shape[-1] > 1 else 1.0 for truth in truths]
-    errors = [(a.cpu().double() - b).norm() / size for a, b, size in zip(found, truths, sizes)]
-    return max(error.item() for error in errors)
+    return greatest_error(found, truths, sizes)
 
 
 @pytest.mark.parametrize("dtype", LIMIT)
