@@ -1,6 +1,8 @@
-"""Triton without a GPU: every kernel runs in Triton's interpreter and agrees with float64, and compiles to machine code that spills nothing.
+"""Triton without a GPU: every kernel runs in Triton's interpreter and agrees with float64, and
+compiles to machine code that spills nothing.
 
-An interpreted kernel cannot be compiled, nor the reverse, so each runs in a process of its own: this file, as a script.
+An interpreted kernel cannot be compiled, nor the reverse, so each runs in a process of its own:
+this file, as a script.
 """
 import json
 import os
@@ -12,18 +14,23 @@ import pytest
 import torch
 
 if __name__ == "__main__":
-    beside = lambda function: function                                   # as a script this file has no fixtures
+    beside = lambda function: function  # as a script this file has no fixtures
 else:
     from conftest import beside
 
 ROOT = Path(__file__).resolve().parent.parent
-SHARED_LIMIT = {80: 166912, 90: 232448}                                  # bytes of shared memory a block may have
-triton_needed = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Triton exists for Linux only")
+SHARED_LIMIT = {80: 166912, 90: 232448}  # bytes of shared memory a block may have
+triton_needed = pytest.mark.skipif(not sys.platform.startswith("linux"),
+                                   reason="Triton exists for Linux only")
+gpu_needed = pytest.mark.skipif(not torch.cuda.is_available(), reason=(
+    "no CUDA device here: the kernels ran in the interpreter and were compiled, not run"))
 
 
 def in_its_own_process(what, **environment):
     """Run this file as a script and read the JSON on its last line."""
-    done = subprocess.run([sys.executable, __file__, what], cwd=ROOT, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT), "KERNELS": "", **environment})
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "KERNELS": "", **environment}
+    done = subprocess.run([sys.executable, __file__, what], cwd=ROOT, capture_output=True,
+                          text=True, env=environment)
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -48,10 +55,14 @@ def compiled(compiled_80, compiled_90):
     return compiled_80 + compiled_90
 
 
+def wrong(cases):
+    return [case for case in cases if not case["error"] <= case["limit"]]  # also catches nan
+
+
 @triton_needed
 def test_interpreted_attention_agrees_with_float64_forward_and_backward(interpreted):
-    wrong = [case for case in interpreted["attention"] if not case["error"] <= case["limit"]]     # `not <=` also catches nan
-    assert not wrong and len(interpreted["attention"]) == len(SHAPES)
+    assert wrong(interpreted["attention"]) == []
+    assert len(interpreted["attention"]) == len(SHAPES)
 
 
 @triton_needed
@@ -61,8 +72,8 @@ def test_interpreted_attention_with_lengths_never_reads_past_a_row_s_length(inte
 
 @triton_needed
 def test_interpreted_softmax_and_log_prob_agree_with_float64_forward_and_backward(interpreted):
-    wrong = [case for case in interpreted["softmax"] if not case["error"] <= case["limit"]]
-    assert not wrong and len(interpreted["softmax"]) == 12
+    assert wrong(interpreted["softmax"]) == []
+    assert len(interpreted["softmax"]) == 12
 
 
 @triton_needed
@@ -77,78 +88,93 @@ def test_a_model_on_interpreted_kernels_has_the_loss_and_gradient_it_has_on_pyto
 
 @triton_needed
 def test_every_kernel_compiles_for_both_chips_without_spilling_a_register(compiled):
-    assert len(compiled) >= 40 and [k for k in compiled if k["spilled"]] == []
+    assert len(compiled) >= 40
+    assert [kernel for kernel in compiled if kernel["spilled"]] == []
 
 
 @triton_needed
 def test_every_kernel_s_shared_memory_fits_the_chip(compiled):
-    assert [k for k in compiled if k["shared"] > SHARED_LIMIT[k["arch"]]] == []
+    assert [kernel for kernel in compiled if kernel["shared"] > SHARED_LIMIT[kernel["arch"]]] == []
 
 
 @triton_needed
 def test_attention_in_half_precision_uses_the_tensor_cores(compiled):
-    assert [k for k in compiled if "D=" in k["name"] and not k["matrix"]] == []
+    assert [kernel for kernel in compiled if "D=" in kernel["name"] and not kernel["matrix"]] == []
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here: the kernels ran in the interpreter and were compiled, not run")
+@gpu_needed
 def test_on_a_gpu_triton_is_what_attention_runs_on():
     import kernels
     assert kernels.choose_backend(torch.zeros(1, device="cuda")) == "triton"
 
 
-# ------------------------------------------------------------------------------------------------ what the processes do
-SHAPES = [(1, 1, 16, "float32", True), (17, 17, 80, "float16", True), (64, 64, 64, "bfloat16", False), (100, 100, 32, "float32", True), (257, 257, 16, "float32", True),
-          (140, 140, 128, "float16", True), (1, 70, 32, "float32", True), (65, 130, 40, "float16", True), (33, 150, 16, "float32", False), (130, 20, 16, "float32", False)]
+# ------------------------------------------------------------------------ what the processes do
+SHAPES = [(1, 1, 16, "float32", True), (17, 17, 80, "float16", True),
+          (64, 64, 64, "bfloat16", False), (100, 100, 32, "float32", True),
+          (257, 257, 16, "float32", True), (140, 140, 128, "float16", True),
+          (1, 70, 32, "float32", True), (65, 130, 40, "float16", True),
+          (33, 150, 16, "float32", False), (130, 20, 16, "float32", False)]
 
 
 def interpret():
     """Outputs start as nan, so that what no program writes is seen."""
     torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)                             # fills every torch.empty with nan
+    torch.use_deterministic_algorithms(True)  # fills every torch.empty with nan
     import kernels
-    from tests.test_attention import LIMIT, worst_error
+    from kernels.softmax import LogProb
     kernels.use("triton")
-    found = {"attention": [], "softmax": []}
-    for Tq, Tk, D, name, causal in SHAPES:
+    kernels.choose_backend(torch.zeros(1))  # loads Triton
+    unknown = LogProb.apply(torch.zeros(2, 3), torch.tensor([3, -1]), "triton")
+    return {"attention": attention_errors(SHAPES), "softmax": softmax_errors(),
+            "unknown_target_is_nan": bool(unknown.isnan().all()),
+            "lengths": lengths_error(), "model": model_error()}
+
+
+def attention_errors(shapes):
+    from test_attention import LIMIT, worst_error
+    found = []
+    for case in shapes:
+        Tq, Tk, D, name, causal = case
         dtype = getattr(torch, name)
         error = worst_error(Tq, Tk, D, dtype, causal, rows=(1, 2 if Tq < 20 else 1))
-        found["attention"].append({"case": (Tq, Tk, D, name, causal), "error": error, "limit": LIMIT[dtype]})
-    found["lengths"] = lengths_error(kernels)
-    for V in (1, 17, 257, 1000):
-        for dtype, limit in LIMIT.items():
-            found["softmax"].append({"case": (V, str(dtype)), "error": softmax_error(kernels, V, dtype), "limit": limit})
-    from kernels.softmax import LogProb
-    found["unknown_target_is_nan"] = bool(LogProb.apply(torch.zeros(2, 3), torch.tensor([3, -1]), "triton").isnan().all())
-    found["model"] = model_error(kernels)
+        found.append({"case": case, "error": error, "limit": LIMIT[dtype]})
     return found
 
 
-def lengths_error(kernels):
-    q, k, v = (torch.randn(3, 1, T, 16, generator=torch.Generator().manual_seed(T)) for T in (2, 80, 81))
-    v, lengths = v[:, :, 1:].clone(), [3, 64, 80]
-    alone = [kernels.attention(q[b:b + 1], k[b:b + 1, :, :n], v[b:b + 1, :, :n]) for b, n in enumerate(lengths)]
-    for b, n in enumerate(lengths):
-        k[b, :, n:], v[b, :, n:] = float("nan"), float("nan")            # what an old roll-out may have left in the cache
-    error = (kernels.attention(q, k, v, lengths=torch.tensor(lengths)) - torch.cat(alone)).abs().max().item()
-    return error if error == error else 1e9                              # nan is not JSON
+def lengths_error():
+    import kernels
+    q, k, v = (torch.randn(3, 1, T, 16, generator=torch.Generator().manual_seed(T))
+               for T in (2, 80, 81))
+    v = v[:, :, 1:].clone()
+    lengths = [3, 64, 80]
+    alone = [kernels.attention(q[b:b + 1], k[b:b + 1, :, :n], v[b:b + 1, :, :n])
+             for b, n in enumerate(lengths)]
+    for b, n in enumerate(lengths):  # what an old roll-out may have left in the cache
+        k[b, :, n:] = float("nan")
+        v[b, :, n:] = float("nan")
+    together = kernels.attention(q, k, v, lengths=torch.tensor(lengths))
+    return (together - torch.cat(alone)).abs().max().item()
 
 
-def softmax_error(kernels, V, dtype):
-    generator = torch.Generator().manual_seed(V)
-    x, dy = (torch.randn(3, V, generator=generator).to(dtype) for _ in range(2))
-    targets = torch.randint(0, V, (3,), generator=generator)
-    exact, given = x.double().requires_grad_(), x.clone().requires_grad_()
-    y, chosen = exact.softmax(-1), exact.log_softmax(-1).gather(-1, targets[:, None])[:, 0]
-    truths = [y, chosen, *torch.autograd.grad(y, exact, dy.double()), *torch.autograd.grad(chosen.sum(), exact)]
-    y, chosen = kernels.softmax(given), kernels.log_prob(given, targets)
-    found = [y, chosen, *torch.autograd.grad(y, given, dy), *torch.autograd.grad(chosen.sum(), given)]
-    return max(((a.double() - b).norm() / (b.norm() if V > 1 else 1.0)).item() for a, b in zip(found, truths))
+def softmax_errors():
+    from test_softmax import LIMIT, worst_error
+    found = []
+    for V in (1, 17, 257, 1000):
+        for dtype, limit in LIMIT.items():
+            generator = torch.Generator().manual_seed(V)
+            x, dy = (torch.randn(3, V, generator=generator).to(dtype) for _ in range(2))
+            targets = torch.randint(0, V, (3,), generator=generator)
+            error = worst_error(x, dy, targets, torch.ones(3))
+            found.append({"case": (V, str(dtype)), "error": error, "limit": limit})
+    return found
 
 
-def model_error(kernels):
+def model_error():
+    import kernels
     from model import GPT, GPTConfig
     torch.manual_seed(0)
-    model, tokens = GPT(GPTConfig(vocab_size=40, block_size=12, n_layer=1, n_head=2, n_embd=32)), torch.arange(26).view(2, 13)
+    model = GPT(GPTConfig(vocab_size=40, block_size=12, n_layer=1, n_head=2, n_embd=32))
+    tokens = torch.arange(26).view(2, 13)
     gradients = []
     for backend in ("triton", "torch"):
         kernels.use(backend)
@@ -160,14 +186,22 @@ def model_error(kernels):
 
 
 def compile_all(arch):
-    """As the model launches them: D = 32, V = 4096, bfloat16 to train and float32 to sample. And the larger heads of attention."""
-    from kernels import measure
+    """As the model launches them: D = 32, V = 4096, bfloat16 to train and float32 to sample. And
+    the larger heads of attention."""
     from kernels.attention import specs as attention_specs
+    from kernels.measure import compile_spec, machine_code
     from kernels.softmax import specs as softmax_specs
     specs = attention_specs((32,), ("bf16", "fp32")) + softmax_specs((4096,), ("bf16", "fp32"))
-    specs = [spec for spec in specs + attention_specs((64, 128), ("fp16",)) if "decode" not in spec["name"] or "fp32" in spec["name"]]
-    return [{"name": spec["name"], "arch": arch, **measure.machine_code(measure.compile_spec(spec, arch))} for spec in specs if arch in spec.get("arch", (80, 90))]
+    specs += attention_specs((64, 128), ("fp16",))
+    found = []
+    for spec in specs:
+        half_decode = "decode" in spec["name"] and "fp32" not in spec["name"]
+        if arch in spec.get("arch", (80, 90)) and not half_decode:
+            figures = machine_code(compile_spec(spec, arch))
+            found.append({"name": spec["name"], "arch": arch, **figures})
+    return found
 
 
 if __name__ == "__main__":
-    print(json.dumps(interpret() if sys.argv[1] == "interpret" else compile_all(int(sys.argv[1]))))
+    what = sys.argv[1]
+    print(json.dumps(interpret() if what == "interpret" else compile_all(int(what))))

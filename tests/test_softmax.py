@@ -1,4 +1,5 @@
-"""Softmax and log-prob: NumPy and PyTorch against float64, finite differences and figures worked by hand. Triton: test_kernels_compile.py."""
+"""Softmax and log-prob: NumPy and PyTorch against float64, finite differences and figures worked
+by hand. Triton: test_kernels_compile.py."""
 import math
 import os
 import subprocess
@@ -10,40 +11,49 @@ import pytest
 import torch
 
 import kernels
-from test_attention import LIMIT
-from kernels.softmax import log_prob_backward_numpy, log_prob_numpy, softmax_backward_numpy, softmax_numpy
+from test_attention import LIMIT, device, greatest_error
+from kernels.softmax import (log_prob_backward_numpy, log_prob_numpy, softmax_backward_numpy,
+                             softmax_numpy)
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def device(backend):
-    return "cuda" if backend == "triton" else "cpu"
+def worst_error(x, dy, targets, dl):
+    """The greatest relative error of softmax, log_prob and their gradients against float64.
 
-
-def error(found, truth, scale=0.0):
-    return ((found.cpu().double() - truth).norm() / max(truth.norm(), scale)).item()
+    x, dy (..., V); targets and dl (...). x lies on the device to be tested, all else on the CPU.
+    What has one column, and so is known, is measured by 1.
+    """
+    exact = x.cpu().double().requires_grad_()
+    y = exact.softmax(-1)
+    chosen = exact.log_softmax(-1).gather(-1, targets[..., None])[..., 0]
+    truths = [y, chosen, *torch.autograd.grad(y, exact, dy.double()),
+              *torch.autograd.grad(chosen, exact, dl.double())]
+    given = x.clone().requires_grad_()
+    y = kernels.softmax(given)
+    chosen = kernels.log_prob(given, targets.to(x.device))
+    assert y.dtype == x.dtype and chosen.dtype == torch.float32
+    found = [y, chosen, *torch.autograd.grad(y, given, dy.to(y)),
+             *torch.autograd.grad(chosen, given, dl.to(x.device))]
+    sizes = [truth.norm() if x.shape[-1] > 1 else 1.0 for truth in truths]
+    return greatest_error(found, truths, sizes)
 
 
 @pytest.mark.parametrize("dtype", LIMIT)
 def test_softmax_and_log_prob_agree_with_float64_forward_and_backward(backend, dtype):
     generator = torch.Generator().manual_seed(1)
     for V in (17, 64, 257, 1024):
-        x, dy = (torch.randn(2, 3, V, generator=generator).to(dtype).double() for _ in range(2))
-        targets, dl = torch.randint(0, V, (2, 3), generator=generator), torch.randn(2, 3, generator=generator)
-        exact = x.clone().requires_grad_()
-        y, chosen = exact.softmax(-1), exact.log_softmax(-1).gather(-1, targets[..., None])[..., 0]
-        truths = [y, chosen, *torch.autograd.grad(y, exact, dy), *torch.autograd.grad(chosen, exact, dl.double())]
-        given = x.to(device(backend), dtype).requires_grad_()
-        y, chosen = kernels.softmax(given), kernels.log_prob(given, targets.to(given.device))
-        assert y.dtype == dtype and chosen.dtype == torch.float32
-        found = [y, chosen, *torch.autograd.grad(y, given, dy.to(y)), *torch.autograd.grad(chosen, given, dl.to(y.device))]
-        assert max(error(a, b) for a, b in zip(found, truths)) <= LIMIT[dtype]
+        x, dy = (torch.randn(2, 3, V, generator=generator).to(dtype) for _ in range(2))
+        targets = torch.randint(0, V, (2, 3), generator=generator)
+        dl = torch.randn(2, 3, generator=generator)
+        assert worst_error(x.to(device(backend)), dy, targets, dl) <= LIMIT[dtype]
 
 
 def test_two_logits_ln3_apart_have_probabilities_a_quarter_and_three_quarters(backend):
     x = torch.tensor([[0.0, math.log(3)]], device=device(backend))
     assert torch.allclose(kernels.softmax(x).cpu(), torch.tensor([[0.25, 0.75]]), atol=1e-6)
-    assert kernels.log_prob(x, torch.tensor([1], device=x.device)).item() == pytest.approx(math.log(0.75), abs=1e-6)
+    chosen = kernels.log_prob(x, torch.tensor([1], device=x.device))
+    assert chosen.item() == pytest.approx(math.log(0.75), abs=1e-6)
 
 
 def test_the_gradient_of_a_log_prob_is_one_minus_p_at_the_target_and_minus_p_elsewhere(backend):
@@ -53,27 +63,35 @@ def test_the_gradient_of_a_log_prob_is_one_minus_p_at_the_target_and_minus_p_els
 
 
 def test_logits_of_a_thousand_do_not_overflow_and_minus_infinity_has_probability_zero(backend):
-    x = torch.tensor([[1000.0, 1000.0, -math.inf], [-1000.0, -1000.0, -math.inf]], device=device(backend))
+    rows = [[1000.0, 1000.0, -math.inf], [-1000.0, -1000.0, -math.inf]]
+    x = torch.tensor(rows, device=device(backend))
     assert kernels.softmax(x).tolist() == [[0.5, 0.5, 0.0]] * 2
-    assert kernels.log_prob(x, torch.tensor([0, 1], device=x.device)).tolist() == pytest.approx([-math.log(2)] * 2, abs=1e-4)
+    chosen = kernels.log_prob(x, torch.tensor([0, 1], device=x.device))
+    assert chosen.tolist() == pytest.approx([-math.log(2)] * 2, abs=1e-4)
 
 
 def test_rows_that_do_not_lie_together_in_memory_give_the_same(backend):
     x = torch.randn(5, 4, 3, generator=torch.Generator().manual_seed(2)).to(device(backend))
-    assert torch.allclose(kernels.softmax(x.transpose(0, 2)), kernels.softmax(x.transpose(0, 2).contiguous()))
+    turned = x.transpose(0, 2)
+    tidy = turned.contiguous()
+    assert torch.allclose(kernels.softmax(turned), kernels.softmax(tidy))
     targets = torch.zeros(3, 4, dtype=torch.int64, device=x.device)
-    assert torch.allclose(kernels.log_prob(x.transpose(0, 2), targets), kernels.log_prob(x.transpose(0, 2).contiguous(), targets))
+    assert torch.allclose(kernels.log_prob(turned, targets), kernels.log_prob(tidy, targets))
 
 
 def test_numpy_gradients_agree_with_finite_differences():
     random, h = np.random.default_rng(3), 1e-6
-    x, dy, targets, dl = random.normal(size=(2, 5)), random.normal(size=(2, 5)), np.array([1, 4]), random.normal(size=2)
-    soft = lambda x: (softmax_numpy(x) * dy).sum()
-    chosen = lambda x: (log_prob_numpy(x, targets)[0] * dl).sum()
-    for function, gradient in ((soft, softmax_backward_numpy(softmax_numpy(x), dy)), (chosen, log_prob_backward_numpy(x, targets, log_prob_numpy(x, targets)[1], dl))):
-        bumps = np.eye(10).reshape(10, 2, 5) * h
-        slopes = np.array([(function(x + bump) - function(x - bump)) / (2 * h) for bump in bumps]).reshape(2, 5)
-        assert np.abs(slopes - gradient).max() < 1e-8
+    x, dy = random.normal(size=(2, 5)), random.normal(size=(2, 5))
+    targets, dl = np.array([1, 4]), random.normal(size=2)
+    lse = log_prob_numpy(x, targets)[1]
+    cases = [(lambda x: (softmax_numpy(x) * dy).sum(),
+              softmax_backward_numpy(softmax_numpy(x), dy)),
+             (lambda x: (log_prob_numpy(x, targets)[0] * dl).sum(),
+              log_prob_backward_numpy(x, targets, lse, dl))]
+    bumps = np.eye(10).reshape(10, 2, 5) * h
+    for function, gradient in cases:
+        slopes = np.array([(function(x + bump) - function(x - bump)) / (2 * h) for bump in bumps])
+        assert np.abs(slopes.reshape(2, 5) - gradient).max() < 1e-8
 
 
 def test_log_prob_keeps_one_number_a_row_for_backward_and_not_the_probabilities():
@@ -81,11 +99,13 @@ def test_log_prob_keeps_one_number_a_row_for_backward_and_not_the_probabilities(
     kept = []
     with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
         kernels.log_prob(logits, torch.zeros(4, 8, dtype=torch.int64))
-    assert sum(t.numel() for t in kept if t.data_ptr() != logits.data_ptr()) == 2 * 32             # targets and lse
+    others = [t for t in kept if t.data_ptr() != logits.data_ptr()]
+    assert sum(t.numel() for t in others) == 2 * 32  # targets and lse
 
 
 @pytest.mark.parametrize("call, words", [
-    (lambda: kernels.log_prob(torch.zeros(2, 3), torch.tensor([0, 3])), "targets 0..3 are not all within 0..2"),
+    (lambda: kernels.log_prob(torch.zeros(2, 3), torch.tensor([0, 3])),
+     "targets 0..3 are not all within 0..2"),
     (lambda: kernels.log_prob(torch.zeros(2, 3), torch.tensor([-1, 0])), "not all within 0..2"),
     (lambda: kernels.log_prob(torch.zeros(2, 3), torch.tensor([[0]])), "float logits"),
     (lambda: kernels.softmax(torch.zeros(3, 0)), "at least one column"),
@@ -107,11 +127,24 @@ def test_triton_without_a_gpu_or_its_interpreter_is_refused_with_the_way_out(mon
         kernels.softmax(torch.zeros(1, 2))
 
 
-def test_importing_kernels_and_using_them_on_a_cpu_never_imports_triton_and_works_where_it_is_missing():
-    program = ("import sys; sys.modules['triton'] = None\n"                                        # None: any import of it fails
-               "import torch, kernels\nfrom kernels.softmax import softmax_numpy\n"
-               "kernels.softmax(torch.zeros(1, 2)); kernels.attention(*[torch.zeros(1, 1, 3, 4)] * 3)\n"
-               "import os; os.environ.update(TRITON_INTERPRET='1', KERNELS='triton')\n"
-               "try: kernels.softmax(torch.zeros(1, 2))\nexcept RuntimeError as e: print(e)")
-    out = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, env={**os.environ, "KERNELS": ""})
-    assert "Triton is not installed" in out.stdout, out.stderr
+WITHOUT_TRITON = """
+import os
+import sys
+sys.modules["triton"] = None  # any import of it fails
+import torch
+import kernels
+from kernels.softmax import softmax_numpy
+kernels.softmax(torch.zeros(1, 2))
+kernels.attention(*[torch.zeros(1, 1, 3, 4)] * 3)
+os.environ.update(TRITON_INTERPRET="1", KERNELS="triton")
+try:
+    kernels.softmax(torch.zeros(1, 2))
+except RuntimeError as error:
+    print(error)
+"""
+
+
+def test_importing_kernels_and_using_them_on_a_cpu_never_imports_triton_and_works_without_it():
+    done = subprocess.run([sys.executable, "-c", WITHOUT_TRITON], cwd=ROOT, capture_output=True,
+                          text=True, env={**os.environ, "KERNELS": ""})
+    assert "Triton is not installed" in done.stdout, done.stderr
