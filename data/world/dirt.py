@@ -118,7 +118,8 @@ def html(text, rng):
     """A page: head, style or script, menu, the text in paragraphs, a footer."""
     scripts = ["<script>var a = 1; if (a < 2) {track('page');}</script>",
                "<style>p {margin: 0; color: #333}</style>", "<!-- begin content -->"]
-    body = "\n".join(paragraphs(escape(text, rng.choice(["'", "&#39;", "&#x27;"])), rng))
+    apostrophe = rng.choice(["'", "&#39;", "&#x27;"])
+    body = "\n".join(paragraphs(escape(text, apostrophe), rng))
     links = [f"<li><a href='/{i}'>{name}</a></li>" for i, name in enumerate(rng.sample(MENU, 5))]
     head = rng.choice(["<!DOCTYPE html>\n", "", '<?xml version="1.0"?>\n'])
     head += f"<html><head><title>{rng.choice(SITES)}</title>{rng.choice(scripts)}</head>"
