@@ -94,6 +94,16 @@ def test_clipping_stops_the_gradient_of_what_already_moved_far_the_good_way_only
                                                             # pull back
 
 
+def test_the_loss_of_ratios_that_left_the_clip_range_worked_by_hand():
+    # ratios 1.3 0.7 | 1.1, advantages 1 -1 | 2: the lesser of 1.3 and 1.2, -0.7 and -0.8, 2.2
+    r = rollout(advantages=torch.tensor([[0.0, 1, -1], [2, 0, 0]]))
+    moved = r.log_probs + torch.tensor([[1.0, 1.3, 0.7], [1.1, 1, 1]]).log()
+    policy_loss, _, metrics = ppo_loss(moved, r.values, r, clip=0.2)
+    assert policy_loss.item() == pytest.approx(-(1.2 - 0.8 + 2.2) / 3)
+    assert metrics["clip_fraction"] == pytest.approx(2 / 3)
+    assert metrics["ratio"] == pytest.approx((1.3 + 0.7 + 1.1) / 3)
+
+
 def test_clip_fraction_counts_chosen_tokens_only():
     r = rollout()
     moved = r.log_probs + torch.tensor([[9.0, 0.5, 0], [0, 9, 9]])
