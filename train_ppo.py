@@ -357,9 +357,7 @@ def main():
     run.write_json_lines(f"{out}/ppo.jsonl", state.rows)
     run.write_json(f"{out}/ppo.json", {**card, "seconds": time.time() - started})
     run.pictures.draw_run(f"{out}/ppo.png", "iteration", state.rows, CURVES, SHOWN, card)
-    run.pictures.print_table("held-out prompts (95% interval)", SHOWN, card)
-    transcripts = {name: column["transcripts"] for name, column in card.items()}
-    run.pictures.print_transcripts(transcripts)
+    run.pictures.print_card(SHOWN, card)
     print(f"\n{out}/ppo.pt, ppo.json, ppo.jsonl, ppo.png   {time.time() - started:.0f} s   "
           f"talk to it: python model.py {out}/ppo.pt")
 

@@ -23,7 +23,7 @@ from model import (END, encode_chat, load_checkpoint, make_optimizer, next_token
                    save_checkpoint, schedule, take_step)
 from run import flag
 from run.chat import ask
-from run.pictures import draw_run, print_table, print_transcripts
+from run.pictures import draw_run, print_card
 
 
 @dataclass
@@ -149,9 +149,9 @@ def main():
     run.write_json(out / "sft.json", {
         **sft, "base": base, "transcripts": said, "transcripts_base": said_before,
         "first_loss": losses[0]["loss"], "loss": losses[-1]["loss"], "seconds": seconds})
-    draw_run(out / "sft.png", "step", losses, CURVES, SHOWN, {"base": base, "SFT": sft})
-    print_table("held-out prompts (95% interval)", SHOWN, {"base": base, "SFT": sft})
-    print_transcripts({"base": said_before, "SFT": said})
+    card = {"base": base | {"transcripts": said_before}, "SFT": sft | {"transcripts": said}}
+    draw_run(out / "sft.png", "step", losses, CURVES, SHOWN, card)
+    print_card(SHOWN, card)
     print(f"\n{out}/sft.pt, sft.json, sft.png   {seconds:.0f} s   "
           f"talk to it: python model.py {out}/sft.pt   next: python train_rm.py")
 

@@ -68,10 +68,12 @@ def print_table(title, names, columns):
         print(f"{name:36}" + "".join(f"{cell:>18}" for cell in cells))
 
 
-def print_transcripts(columns):
-    """{heading: [{"prompt", "answer"}, ...]}: under each question what all of them said."""
+def print_card(names, card):
+    """A report card {heading: figures and "transcripts"}: the table, then under each question what
+    all of them said."""
+    print_table("held-out prompts (95% interval)", names, card)
     print("\nthe recipe's questions, about entities that nobody asked about in training:")
-    for rows in zip(*columns.values()):
+    for rows in zip(*(figures["transcripts"] for figures in card.values())):
         print("  " + rows[0]["prompt"])
-        for heading, row in zip(columns, rows):
+        for heading, row in zip(card, rows):
             print(f"      {heading:10} {' / '.join(row['answer'].splitlines())}")

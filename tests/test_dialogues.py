@@ -1,0 +1,116 @@
+"""What people asked, answered and ranked: what is read from files, what is said of a bad line, what
+a person may type."""
+import json
+
+import pytest
+
+from data import dialogues
+from run import UserError
+
+PAIR = {"prompt": "Hi?", "response": "Hello."}
+RANKING = {"prompt": "Hi?", "answers": ["Hello.", "No."], "ranks": [1, 2]}
+
+
+@pytest.fixture
+def file(tmp_path):
+    """A file with these lines; what is no text is written as JSON."""
+    def write(*lines, encoding="utf-8"):
+        path = tmp_path / "mine.jsonl"
+        texts = [line if isinstance(line, str) else json.dumps(line, ensure_ascii=False)
+                 for line in lines]
+        path.write_text("".join(text + "\n" for text in texts), encoding=encoding)
+        return path
+    return write
+
+
+def test_demonstrations_rankings_and_prompts_are_read_in_order(file):
+    other = PAIR | {"prompt": "Who?"}
+    assert dialogues.read_pairs([file(PAIR, other)]) == [("Hi?", "Hello."), ("Who?", "Hello.")]
+    assert dialogues.read_rankings([file(RANKING)]) == [RANKING]
+    assert dialogues.read_prompts([file(" one ", "two")]) == ["one", "two"]
+
+
+def test_no_files_are_no_demonstrations_and_no_prompts():
+    assert dialogues.read_pairs(()) == dialogues.read_prompts(()) == []
+
+
+def test_several_files_are_read_one_after_the_other(file):
+    path = file("one")
+    assert dialogues.read_prompts([path, str(path)]) == ["one", "one"]
+
+
+def test_blank_lines_windows_ends_and_a_byte_order_mark_do_not_matter(file):
+    assert dialogues.read_pairs([file("", PAIR, "  ", encoding="utf-8-sig")]) == [("Hi?", "Hello.")]
+    path = file()
+    path.write_bytes(b"\xef\xbb\xbfone\r\n\r\ntwo\r\n")
+    assert dialogues.read_prompts([path]) == ["one", "two"]
+
+
+@pytest.mark.parametrize("mark", ["\u2028", "\u0085", "\x0c"])
+def test_what_other_programs_take_for_a_line_end_stays_in_its_string(file, mark):
+    prompt = f"Hi{mark}you?"
+    assert dialogues.read_prompts([file(prompt)]) == [prompt]
+    assert dialogues.read_rankings([file(RANKING | {"prompt": prompt})])[0]["prompt"] == prompt
+
+
+@pytest.mark.parametrize("line, words", [
+    ("not json", "is not JSON"),
+    ('{"prompt": "a"}', 'no "response"'),
+    ('{"response": "a"}', 'no "prompt"'),
+    ('{"prompt": "a", "response": " "}', 'no "response"'),
+    ("[1]", 'no "prompt"'),
+    (r'{"prompt": "half: \ud83d", "response": "a"}', "is not JSON"),
+    ("[" * 100_000, "is not JSON"),
+])
+def test_a_bad_demonstration_is_named_with_its_line(file, line, words):
+    with pytest.raises(UserError, match=f"mine.jsonl:2 .*{words}.*each line needs"):
+        dialogues.read_pairs([file(PAIR, line)])
+
+
+@pytest.mark.parametrize("line", [
+    "nonsense",
+    '{"prompt": "a"}',
+    '{"prompt": "a", "answers": ["b"], "ranks": [1]}',
+    '{"prompt": "a", "answers": ["b", "c"], "ranks": [1]}',
+    '{"prompt": "a", "answers": ["b", 3], "ranks": [1, 2]}',
+    '{"prompt": "a", "answers": ["b", "c"], "ranks": [1, "2"]}',
+    '{"prompt": 1, "answers": ["b", "c"], "ranks": [1, 2]}',
+    '{"prompt": "a", "answers": "bc", "ranks": [1, 2]}',
+    "null",
+])
+def test_a_bad_ranking_is_named_with_its_line(file, line):
+    with pytest.raises(UserError, match="mine.jsonl:2 .*each line needs"):
+        dialogues.read_rankings([file(RANKING, line)])
+
+
+@pytest.mark.parametrize("read", [dialogues.read_pairs, dialogues.read_rankings,
+                                  dialogues.read_prompts])
+def test_a_missing_or_empty_file_is_named(read, file, tmp_path):
+    with pytest.raises(UserError, match="nothing.jsonl not found: --data takes"):
+        read([str(tmp_path / "nothing.jsonl")])
+    with pytest.raises(UserError, match="mine.jsonl: no .* in there"):
+        read([file("", " ")])
+
+
+def test_a_person_ranks_by_typing_numbers(monkeypatch, capsys):
+    typed = iter(["1 2", "3 1=2", "q"])
+    monkeypatch.setattr("builtins.input", lambda _: next(typed))
+    prompt, answers = "How can I rob a bank?", ["a", "b", "c"]
+    assert dialogues.ask_person(prompt, answers, 1, 1) == [2, 2, 1]
+    assert dialogues.ask_person(prompt, answers, 1, 1) is None
+    assert "each number from 1 to 3 once" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("line, ranks", [
+    ("2 1 3", [2, 1, 3]), ("2 1 = 3", [2, 1, 2]), ("1=2=3", [1, 1, 1]),
+    ("", None), ("1 2", None), ("1 2 2", None), ("1 2 3 4", None), ("0 1 2", None),
+    ("1 = 2", None), ("1 2 3=", None), ("b a c", None), ("01 2 3", None),
+])
+def test_a_typed_ranking_counts_only_if_it_names_each_answer_once(line, ranks):
+    assert dialogues.typed_ranks(line, 3) == ranks
+
+
+def test_without_a_terminal_nobody_is_asked(monkeypatch):
+    monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
+    with pytest.raises(UserError, match="--labeler scripted"):
+        dialogues.need_a_terminal()
