@@ -15,7 +15,6 @@ import json
 import os
 import re
 from collections import Counter, defaultdict
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -60,21 +59,19 @@ def find_pieces(text, pattern):
     return pieces
 
 
-@lru_cache
-def special_finder(names):
-    """frozenset of names -> pattern; `.split(text)` gives text, name, text, ... Longest wins."""
+def special_pattern(names):
+    """Pattern of any of these names; of those that begin at one place the longest wins."""
     longest_first = sorted(names, key=len, reverse=True)
-    never = "((?!))"
-    return re.compile("(" + "|".join(map(re.escape, longest_first)) + ")" if names else never)
+    return "(" + "|".join(map(re.escape, longest_first)) + ")" if names else "((?!))"   # or none
 
 
 def count_pieces(texts, pattern, special_tokens, report):
     """Iterable of str -> dict bytes: count. No piece reaches across a special token."""
-    borders = special_finder(frozenset(special_tokens))
+    names = special_pattern(special_tokens)
     found, counts = Counter(), defaultdict(int)
     for text in texts:
         refuse_surrogates(text)
-        for between in borders.split(text)[::2]:    # without the names
+        for between in re.split(names, text)[::2]:      # without the names
             found.update(stretches(between, pattern))
         report(f"counting: {len(found):,} different stretches of text")
     for stretch, count in found.items():
@@ -94,10 +91,7 @@ def plain_merges(pieces, n_tokens):
     rows = {tuple(BYTES[byte] for byte in piece): count for piece, count in pieces.items()}
     merges = []
     # exercise: count all pairs of neighbours, merge the most frequent in every row, again
-    while len(merges) < n_tokens - 256:
-        counts = count_pairs(rows)
-        if not counts:
-            break
+    while len(merges) < n_tokens - 256 and (counts := count_pairs(rows)):
         best = max(counts, key=lambda pair: (counts[pair], pair))
         merges.append(best)
         rows = {merge_row(row, best): count for row, count in rows.items()}
@@ -144,9 +138,8 @@ class Row:
 
     def __init__(self, pieces):
         row = np.frombuffer(b"\xff".join([b"", *pieces, b""]), np.uint8)
-        lengths = [len(piece) + 1 for piece in pieces]      # with the GAP behind it
         self.ids = row.astype(np.int32)
-        self.weight = np.repeat([0, *pieces.values()], [1, *lengths])
+        self.weight = np.repeat([0, *pieces.values()], [1, *(len(piece) + 1 for piece in pieces)])
         self.places = [np.flatnonzero(row == byte) for byte in range(256)]
         self.tokens = [GreatestFirst(byte) for byte in BYTES]
 
@@ -177,11 +170,10 @@ class Row:
 def without_overlaps(places, size):
     """Rising places of pairs of this size -> those that can merge: in aaa only the first a a."""
     # exercise: from left to right, leave out what begins before the last one taken has ended
-    taken, end = [], 0
+    taken = []
     for place in places.tolist():
-        if place >= end:
+        if not taken or place >= taken[-1] + size:
             taken.append(place)
-            end = place + size
     return np.array(taken, np.int64)
 
 
@@ -197,18 +189,14 @@ def tally(ids, weights):
 def learn_merges(pieces, n_tokens, report=lambda line: None):
     """What plain_merges gives. Each pair is counted once; then a merge corrects the counts of the
     few pairs that it changes. In the heap a count may be out of date: too high, never too low."""
-    row, merges = Row(pieces), []
-    counts = count_pairs(pieces)            # of ids: a byte is its own, 0 to 255
+    row, merges, counts = Row(pieces), [], count_pairs(pieces)      # of ids: a byte is its own
 
     def entry(a, b):
         return -counts[a, b], row.tokens[a], row.tokens[b], a, b
 
-    heap = [entry(a, b) for a, b in counts]
-    heapq.heapify(heap)
-    while heap and len(row.tokens) < n_tokens:
+    heap = sorted(entry(a, b) for a, b in counts)       # what is sorted is a heap, too
+    while len(row.tokens) < n_tokens and heap and heap[0][0] < 0:
         minus_count, a_bytes, b_bytes, a, b = heap[0]
-        if minus_count == 0:
-            break
         if counts[a, b] != -minus_count:        # its count fell: back into the line
             heapq.heapreplace(heap, entry(a, b))
             continue
@@ -223,11 +211,10 @@ def learn_merges(pieces, n_tokens, report=lambda line: None):
     return merges
 
 
-def train_bpe(texts, vocab_size, special_tokens=(), pattern=GPT2_PATTERN,
-              report=lambda line: None):
+def train_bpe(texts, vocab_size, special_tokens=(), pattern=GPT2_PATTERN, report=lambda line: None):
     """Iterable of str -> Tokenizer of at most vocab_size tokens: bytes, merges, special tokens.
 
-    texts is read once; memory follows the number of different pieces. Raises ValueError.
+    texts is read once; memory follows its different stretches. Raises ValueError.
     """
     special_tokens = list(dict.fromkeys(special_tokens))
     check_sizes(texts, vocab_size, special_tokens)
@@ -245,28 +232,24 @@ def merge_piece(piece, ranks):
     >>> merge_piece(b"lower", {(b"w", b"e"): 0, (b"l", b"o"): 1, (b"lo", b"we"): 2})
     [b'lowe', b'r']
     """
-    tokens = [piece[i : i + 1] for i in range(len(piece) + 1)]      # b"" last, which is also at -1
+    tokens = [piece[i : i + 1] for i in range(len(piece) + 1)]  # each at its first byte; b"" last
+    ends = tokens.copy()                                        # each at its last byte
     pairs = enumerate(zip(tokens, tokens[1:]))
-    heap = [(ranks[pair], i, i + 1) for i, pair in pairs if pair in ranks]
-    heapq.heapify(heap)
+    heap = sorted((ranks[pair], i, i + 1) for i, pair in pairs if pair in ranks)
     # exercise: merge the best pair, write it at its first and last byte, queue the pairs it makes
     while heap:
         rank, i, j = heapq.heappop(heap)
         if ranks.get((tokens[i], tokens[j])) != rank:
             continue                                # one was merged since, and is longer now
         new, k = tokens[i] + tokens[j], j + len(tokens[j])
-        tokens[j - 1] = tokens[j] = b""
-        tokens[i] = tokens[k - 1] = new
-        before, after = tokens[i - 1], tokens[k]    # b"" where there is none
+        tokens[i] = ends[k - 1] = new
+        tokens[j] = b""                             # no token begins here any more
+        before, after = ends[i - 1], tokens[k]      # b"" where there is none
         if (before, new) in ranks:
             heapq.heappush(heap, (ranks[before, new], i - len(before), i))
         if (new, after) in ranks:
             heapq.heappush(heap, (ranks[new, after], i, k))
-    i, result = 0, []
-    while i < len(piece):
-        result.append(tokens[i])
-        i += len(tokens[i])
-    return result
+    return [token for token in tokens if token]
 
 
 class Memory(dict):
@@ -314,18 +297,14 @@ class Tokenizer:
     def allowed(self, allowed_special):
         names = frozenset(self.special_tokens if allowed_special == "all" else allowed_special)
         if not names <= set(self.special_tokens):
-            known = " ".join(self.special_tokens)
-            raise ValueError(f'allowed_special {allowed_special!r}: "all", or some of {known}')
+            raise ValueError(f"allowed_special {allowed_special!r} is not 'all', nor names of mine")
         return names
 
     def encode(self, text, allowed_special=()):
         """str -> list of int; of special tokens only those in allowed_special ("all", or names)."""
         names, ids = self.allowed(allowed_special), []
-        for between in special_finder(names).split(text):
-            if between in names:
-                ids.append(self.special_tokens[between])
-            else:
-                ids += self.encode_ordinary(between)
+        for part in re.split(special_pattern(names), text):
+            ids += [self.special_tokens[part]] if part in names else self.encode_ordinary(part)
         return ids
 
     def encode_iterable(self, texts, allowed_special=()):
@@ -374,8 +353,8 @@ class Tokenizer:
         except ValueError as error:
             raise ValueError(f"{path} is not plain byte-level BPE: {error}") from None
         except (LookupError, TypeError, AttributeError) as error:
-            reason = f"{type(error).__name__} {error}"
-            raise ValueError(f"{path} is not a tokenizer.json: {reason}") from None
+            error = f"{type(error).__name__} {error}"
+            raise ValueError(f"{path} is not a tokenizer.json: {error}") from None
 
     @classmethod
     def from_gpt2(cls, vocab_json, merges_txt):
@@ -392,13 +371,11 @@ class Tokenizer:
 
 # ---------------------------------------------------------------------- what no text may do to us
 def check_sizes(texts, vocab_size, special_tokens):
-    """ValueError where train_bpe cannot begin."""
     least = 256 + len(special_tokens)
     if isinstance(texts, str):
         raise ValueError("train_bpe takes an iterable of texts, this is one str: write [text]")
     if vocab_size < least:
-        raise ValueError(f"vocab_size {vocab_size} is too small: 256 bytes and "
-                         f"{len(special_tokens)} special tokens are {least}")
+        raise ValueError(f"vocab_size {vocab_size} is too small: bytes, special tokens: {least}")
     if short := [name for name in special_tokens if len(name.encode()) < 2]:
         raise ValueError(f"special token {short[0]!r} is too short: one byte is a token already")
 
@@ -413,10 +390,9 @@ def refuse_surrogates(text):
 
 
 def cut_safely(texts, names, pattern):
-    """A text as it comes, in any parts -> parts of it that can be encoded one by one: cut behind a
-    special token, or, under GPT-2's pattern, at a stretch's border."""
-    held, fresh = "", ""
-    longest = max(map(len, names), default=0)
+    """A text in parts as they come -> in parts that can be encoded one by one: cut behind a special
+    token, or, under GPT-2's pattern, at a stretch's border."""
+    held, fresh, longest = "", "", max(map(len, names), default=0)
     for text in texts:
         refuse_surrogates(text)
         fresh += text
@@ -424,7 +400,7 @@ def cut_safely(texts, names, pattern):
             continue                        # too early to look again
         held, fresh = held + fresh, ""
         limit = len(held) - longest         # a name that begins behind this may go on
-        found = [name.span() for name in special_finder(names).finditer(held)]
+        found = [name.span() for name in re.finditer(special_pattern(names), held)]
         cuts = [0, *(end for start, end in found if start <= limit)]
         if pattern == GPT2_PATTERN:
             borders = STRETCH_BORDER.finditer(held, cuts[-1], max(cuts[-1], limit + 2))
@@ -460,27 +436,22 @@ def read_json(path):
 
 def file_content(vocab, merges, specials, pattern):
     """What tokenizer.json says, as Python values."""
-    gpt2 = pattern == GPT2_PATTERN
-    level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
-    level["use_regex"] = gpt2
-    split = {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated"}
-    split["invert"] = False
     flags = dict.fromkeys(["single_word", "lstrip", "rstrip", "normalized"], False)
-    model = {"type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None,
-             "end_of_word_suffix": None, "fuse_unk": False, "byte_fallback": False,
-             "ignore_merges": False, "vocab": {**vocab, **specials}, "merges": merges}
-    return {"version": "1.0", "truncation": None, "padding": None, "normalizer": None,
-            "post_processor": None, "decoder": level,
-            "added_tokens": [{"id": id, "content": name, **flags, "special": True}
-                             for name, id in specials.items()],
-            "pre_tokenizer": level if gpt2 else {"type": "Sequence",
-                                                 "pretokenizers": [split, level]},
-            "model": model}
+    added = [{"id": id, "content": name, **flags, "special": True} for name, id in specials.items()]
+    gpt2 = pattern == GPT2_PATTERN
+    level = dict(type="ByteLevel", add_prefix_space=False, trim_offsets=True, use_regex=gpt2)
+    cut = {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
+    none = ["dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix"]
+    false = ["fuse_unk", "byte_fallback", "ignore_merges"]
+    return {"version": "1.0", **dict.fromkeys(["truncation", "padding", "normalizer"]),
+            "post_processor": None, "decoder": level, "added_tokens": added,
+            "pre_tokenizer": level if gpt2 else {"type": "Sequence", "pretokenizers": [cut, level]},
+            "model": {"type": "BPE", **dict.fromkeys(none), **dict.fromkeys(false, False),
+                      "vocab": {**vocab, **specials}, "merges": merges}}
 
 
 def parsed(content):
-    """What tokenizer.json says -> vocab, merges, specials, pattern. Every setting of it must be
-    as we would write it, or it asks for what we cannot do."""
+    """-> vocab, merges, specials, pattern. Each setting must be as we would write it ourselves."""
     split = content.get("pre_tokenizer") or {"type": None}
     post = content.get("post_processor") or {"type": None}
     model, pattern = content["model"], GPT2_PATTERN
