@@ -19,9 +19,9 @@ from data import world
 from data.dialogues import read_prompts, those_that_fit
 from model import (END, encode_prompt, load_checkpoint, make_optimizer, masked_mean,
                    save_checkpoint, score_answers, take_step, token_log_probs)
-from run import UserError, flag
+from run import flag
 from run.chat import ask
-from run.rows import by_length
+from run.rows import by_length, room_for_prompts
 
 
 @dataclass
@@ -35,7 +35,7 @@ class Config(run.CommonConfig):
     critic_learning_rate: float = flag(6e-4, "of the critic", least=0.0)
     beta: float = flag(0.2, "price of a nat of KL from the SFT reference", least=0.0)
     gamma: float = flag(1.0, "discount: none, an answer is short", least=0.0)
-    lam: float = flag(0.95, "of GAE: 1 trusts returns only, 0 the critic only", least=0.0)
+    lam: float = flag(0.95, "of GAE: 1 trusts returns only, 0 the next guess", least=0.0)
     clip: float = flag(0.2, "how far the ratio may leave 1 before its gradient stops", least=0.0)
     no_end_penalty: float = flag(1.0, "off the score of an answer that does not end", least=0.0)
     max_new_tokens: int = flag(32, "the longest answer, in tokens", least=1)
@@ -51,7 +51,7 @@ class Rollout:
     log_probs: torch.Tensor         # (B, T-1) nats, under the policy that sampled
     ref_log_probs: torch.Tensor     # (B, T-1) nats, under the SFT reference
     values: torch.Tensor            # (B, T-1) the critic's guess before the token
-    scores: torch.Tensor            # (B,) reward model's, less the penalty for not ending
+    scores: torch.Tensor            # (B,) normalised, less the penalty for not ending
     ended: torch.Tensor             # (B,) bool
     advantages: torch.Tensor = None     # (B, T-1) how much better the token was than expected
     returns: torch.Tensor = None        # (B, T-1) what the critic should have guessed
@@ -65,21 +65,15 @@ def last_chosen(mask):
     return mask.shape[1] - 1 - mask.flip(1).argmax(1)
 
 
+def row_lengths(mask):
+    """(B, T-1) -> (B,): prompt and answer. Column t is of token t+1, so two more than a column."""
+    return last_chosen(mask) + 2
+
+
 def answer_scores(reward_model, tokens, mask):
     """(B, T), (B, T-1) -> (B,): the mean of the reward model's numbers on the chosen tokens."""
-    values = by_length(reward_model, tokens, last_chosen(mask) + 2)[:, 1:]      # (B, T-1)
-    return (values * mask).sum(1) / mask.sum(1)
-
-
-LEAST_DEVIATION = 0.1       # of scores: to divide by less would make a reward of their noise
-
-
-def room_for_prompts(config, context):
-    """Tokens that the longest answer leaves in the context. Raises UserError where it is none."""
-    if config.max_new_tokens > context - 8:
-        raise UserError(f"--max-new-tokens {config.max_new_tokens} leaves no room for a question "
-                        f"in the model's context of {context} tokens: give {context // 2}")
-    return context - config.max_new_tokens
+    worth = by_length(reward_model, tokens, row_lengths(mask))[:, 1:]   # once the token is read
+    return (worth * mask).sum(1) / mask.sum(1)
 
 
 class Training:
@@ -90,7 +84,7 @@ class Training:
         sft, rm = f"{config.out}/sft.pt", f"{config.out}/rm.pt"
         self.config = config
         self.policy, self.tokenizer, _ = load_checkpoint(sft, device)
-        self.room = room_for_prompts(config, self.policy.config.block_size)
+        self.room = room_for_prompts(config.max_new_tokens, self.policy.config.block_size)
         self.own_prompts = those_that_fit(read_prompts(config.data), self.room,
                                           lambda prompt: len(encode_prompt(self.tokenizer, prompt)))
         self.reference, *_ = load_checkpoint(sft, device)
@@ -115,12 +109,11 @@ class Training:
             self.rows, self.mean, self.std = values["rows"], values["mean"], values["std"]
             return
         first = sample_rollout(self, self.questions(4 * self.config.episodes))
-        scores = first.scores + self.config.no_end_penalty * ~first.ended
+        scores = first.scores + self.config.no_end_penalty * ~first.ended   # without the penalty
         self.mean, self.std = scores.mean().item(), scores.std().item() + 1e-8
-        if self.std < LEAST_DEVIATION:
-            print(f"the answers' scores are almost alike (deviation {self.std:.4f}): taken as "
-                  f"{LEAST_DEVIATION}")
-            self.std = LEAST_DEVIATION
+        if self.std < 0.1:              # to divide by less would make a reward of noise
+            print(f"the answers' scores are almost alike, deviation {self.std:.4f}: 0.1 is used")
+            self.std = 0.1
         with torch.no_grad():           # the critic starts as the reward model: in the same units
             head = self.critic.head
             head.weight /= self.std
@@ -136,13 +129,13 @@ class Training:
 # --------------------------------------------------------------------------------------- 1 roll out
 @torch.no_grad()
 def sample_rollout(state, questions):
-    """Answer each question once at temperature 1, and note all that learning needs."""
+    """Answer each question once at temperature 1, and note what is known before learning."""
     config, policy, tokenizer = state.config, state.policy, state.tokenizer
     end = tokenizer.special_tokens[END]
     prompts = [encode_prompt(tokenizer, question)[-state.room:] for question in questions]
     tokens, mask, log_probs = policy.generate(prompts, config.max_new_tokens, stop=end,
                                               generator=state.generator)
-    lengths = last_chosen(mask) + 2                                 # (B,): prompt and answer
+    lengths = row_lengths(mask)                                     # (B,)
     T = int(lengths.max())                      # columns behind the longest answer hold nothing
     tokens, mask, log_probs = tokens[:, :T], mask[:, : T - 1], log_probs[:, : T - 1]
     ended = tokens.gather(1, lengths[:, None] - 1)[:, 0] == end     # (B,)
@@ -154,9 +147,9 @@ def sample_rollout(state, questions):
 
 def evaluate(policy, critic, tokens, mask):
     """-> (log_probs, values), each (B, T-1), 0 where mask is 0."""
-    lengths = last_chosen(mask) + 2                                 # (B,): prompt and answer
+    lengths = row_lengths(mask)                                     # (B,)
     log_probs = by_length(partial(token_log_probs, policy), tokens, lengths, mask)
-    values = by_length(critic, tokens, lengths)[:, :-1]
+    values = by_length(critic, tokens, lengths)[:, :-1]             # before the token is chosen
     return log_probs * mask, values * mask
 
 
@@ -210,7 +203,7 @@ def ppo_loss(log_probs, values, rollout, clip=0.2):
     # exercise: the clipped surrogate, and the value error that may not move far in one iteration
     clipped = ratio.clamp(1 - clip, 1 + clip)
     surrogate = torch.min(ratio * rollout.advantages, clipped * rollout.advantages)     # eq. 7
-    near = rollout.values + (values - rollout.values).clamp(-clip, clip)    # Huang 2022, detail 9
+    near = rollout.values + (values - rollout.values).clamp(-clip, clip)    # Huang 2022, detail 9:
     error = torch.max((values - rollout.returns) ** 2, (near - rollout.returns) ** 2)
     policy_loss = -masked_mean(surrogate, rollout.mask)
     value_loss = 0.5 * masked_mean(error, rollout.mask)
@@ -272,10 +265,10 @@ def describe(rollout, gold, updates, seconds):
     """The figures of one iteration, as ppo.jsonl names them."""
     mask, values, returns = rollout.mask, rollout.values, rollout.returns
     kl = ((rollout.log_probs - rollout.ref_log_probs) * mask).sum(1)        # (B,) nats an answer
-    left = (returns - values)[mask.bool()].var() / returns[mask.bool()].var().clamp(min=1e-8)
+    unexplained = (returns - values)[mask.bool()].var() / returns[mask.bool()].var().clamp(min=1e-8)
     return {"rm_reward": rollout.scores.mean().item(), "gold_reward": gold, "kl": kl.mean().item(),
-            "entropy": -masked_mean(rollout.log_probs, mask).item(),    # unbiased, by the samples
-            "explained_variance": 1 - left.item(), "answer_length": mask.sum(1).mean().item(),
+            "entropy": -masked_mean(rollout.log_probs, mask).item(),    # estimated by the samples
+            "explained_variance": 1 - unexplained.item(), "answer_length": mask.sum(1).mean().item(),
             "ended": rollout.ended.float().mean().item(),
             "episodes_per_second": len(rollout.tokens) / seconds, **run.means(updates),
             "ratio": updates[0]["ratio"]}       # 1, or the log-probs do not belong together
@@ -327,7 +320,7 @@ def report_card(state, base):
     """The same questions for all: {"base", "sft", "best_of_n", "ppo"}."""
     tokenizer, n = state.tokenizer, state.config.best_of
     sft, ppo = state.reference, state.policy
-    kl = math.log(n) - (n - 1) / n                                  # Stiennon 2020, appendix G.3
+    kl = math.log(n) - (n - 1) / n      # by formula, the most it can be; Stiennon 2020, app. G.3
     return {"base": measure(state, partial(ask, base, tokenizer, chat=False),
                             sampled_kl(state, base, chat=False)),
             "sft": measure(state, partial(ask, sft, tokenizer), 0.0),

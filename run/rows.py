@@ -3,6 +3,16 @@ import torch
 import torch.nn.functional as F
 from torch.nn.utils.rnn import pad_sequence
 
+from run import UserError
+
+
+def room_for_prompts(max_new_tokens, context):
+    """Tokens that the longest answer leaves in the context. Raises UserError where it is none."""
+    if max_new_tokens > context - 8:
+        raise UserError(f"--max-new-tokens {max_new_tokens} leaves no room for a question in the "
+                        f"model's context of {context} tokens: give {context // 2}")
+    return context - max_new_tokens
+
 
 def pad_rows(tokens, vocab_size, device):
     """Id lists of different lengths, or (B, P) -> right-padded (B, P) int64 and lengths (B,).
