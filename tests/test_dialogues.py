@@ -1,5 +1,6 @@
 """What people asked, answered and ranked: what is read from files, what is said of a bad line, what
 a person may type."""
+import gzip
 import json
 
 import pytest
@@ -114,3 +115,60 @@ def test_without_a_terminal_nobody_is_asked(monkeypatch):
     monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
     with pytest.raises(UserError, match="--labeler scripted"):
         dialogues.need_a_terminal()
+
+
+# ---- files in other clothes, rows that do not fit
+@pytest.mark.parametrize("content", [
+    "one\ntwo\n".encode("utf-16"),
+    b"\xef\xbb\xbfone\r\ntwo",
+    gzip.compress(b"one\n\ntwo\n"),
+    b'{"prompt": "one"}\n{"prompt": " two "}\n',
+])
+def test_prompts_are_read_in_utf_16_with_a_mark_packed_or_as_json(tmp_path, content):
+    (tmp_path / "prompts").write_bytes(content)
+    assert dialogues.read_prompts([tmp_path / "prompts"]) == ["one", "two"]
+
+
+def test_a_packed_file_that_is_cut_short_is_said_in_one_line(tmp_path):
+    (tmp_path / "prompts.gz").write_bytes(gzip.compress(b"one\n" * 99)[:20])
+    with pytest.raises(UserError, match="prompts.gz cannot be unpacked"):
+        dialogues.read_prompts([tmp_path / "prompts.gz"])
+
+
+def test_half_a_character_in_json_becomes_a_replacement(tmp_path):
+    (tmp_path / "pairs.jsonl").write_text('{"prompt": "a\\ud83d", "response": "\\ud83d\\ude00"}')
+    assert dialogues.read_pairs([tmp_path / "pairs.jsonl"]) == [("a\ufffd", "\U0001f600")]
+
+
+def test_rows_that_do_not_fit_are_left_out_and_counted(capsys):
+    assert dialogues.those_that_fit(["a", "bbb", "cc"], 2, len) == ["a", "cc"]
+    assert "1 of 3 rows do not fit into 2 tokens" in capsys.readouterr().out
+    with pytest.raises(UserError, match="none of 1 rows fits into 2 tokens"):
+        dialogues.those_that_fit(["bbb"], 2, len)
+    assert dialogues.those_that_fit([], 2, len) == []
+
+
+# ---- a person who stops in between
+def test_each_ranking_is_kept_when_it_is_given_and_none_is_asked_for_twice(tmp_path, monkeypatch):
+    rows = [{"prompt": name, "answers": ["x", "y"]} for name in ("one", "two", "three")]
+    path, asked = tmp_path / "rankings.jsonl", []
+
+    def person(answers):
+        answers = iter(answers)
+
+        def typed(question):
+            asked.append(question)
+            line = next(answers)
+            if line == "Ctrl-C":
+                raise KeyboardInterrupt
+            return line
+        monkeypatch.setattr("builtins.input", typed)
+
+    person(["1 2", "Ctrl-C"])
+    with pytest.raises(KeyboardInterrupt):
+        dialogues.rank_in_person(rows, path, resume=False)
+    assert dialogues.read_rankings([path]) == [{**rows[0], "ranks": [1, 2]}]
+    person(["2 1", "1=2"])
+    rankings = dialogues.rank_in_person(rows, path, resume=True)
+    assert [row["ranks"] for row in rankings] == [[1, 2], [2, 1], [1, 1]] and len(asked) == 4
+    assert dialogues.read_rankings([path]) == rankings

@@ -6,12 +6,16 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+import model as M
 import run
+from bpe import train_bpe
 from conftest import ON_GPU, run_stages
+from run import chat
 
 
 @dataclass
@@ -165,3 +169,32 @@ def test_all_four_stages_run_on_a_gpu(tmp_path):
         assert (tmp_path / f"{stage}.json").exists()
     curve = json.loads((tmp_path / "pretrain.json").read_text())["curve"]
     assert curve[-1][1] < curve[0][1] - 1       # nats: in bfloat16 and compiled, it still learns
+
+
+class Dialogue:
+    """What the chat needs of a model: it says the ids it is told to."""
+    config = M.GPTConfig(block_size=64)
+
+    def stream(self, rows, max_new_tokens, pick, stop):
+        self.asked = rows[0]
+        yield torch.tensor([97]), torch.zeros(1), torch.ones(1, dtype=torch.bool)
+
+
+def test_the_chat_keeps_the_last_turn_as_long_as_a_short_answer_fits():
+    tokenizer = train_bpe(["abc"], 259, M.SPECIAL_TOKENS)
+    talker = object.__new__(chat.Talker)
+    talker.model, talker.tokenizer, talker.chat = Dialogue(), tokenizer, True
+    talker.options = SimpleNamespace(max_new_tokens=40, temperature=0, top_k=None, top_p=None)
+    talker.generator, talker.turns = None, [("old", "x"), ("last one", "y" * 10)]
+    assert talker.answer("and now?") == "a"
+    wanted = M.encode_chat(tokenizer, [("last one", "y" * 10), ("and now?", None)])
+    assert talker.model.asked == wanted
+    talker.answer("z" * 40)                     # nothing else fits beside that
+    assert talker.model.asked == M.encode_chat(tokenizer, [("z" * 40, None)])
+
+
+def test_a_file_is_known_by_what_it_says(tmp_path):
+    for name, text in (("a", "one"), ("b", "one"), ("c", "two")):
+        (tmp_path / name).write_text(text)
+    a, b, c = (run.digest(tmp_path / name) for name in "abc")
+    assert a == b != c and run.digest() != a
