@@ -54,13 +54,17 @@ def test_what_other_programs_take_for_a_line_end_stays_in_its_string(file, mark)
     assert dialogues.read_rankings([file(RANKING | {"prompt": prompt})])[0]["prompt"] == prompt
 
 
+def test_half_a_character_becomes_the_replacement_character(file):
+    line = r'{"prompt": "half: \ud83d", "response": "a"}'
+    assert dialogues.read_pairs([file(line)]) == [("half: \N{REPLACEMENT CHARACTER}", "a")]
+
+
 @pytest.mark.parametrize("line, words", [
     ("not json", "is not JSON"),
     ('{"prompt": "a"}', 'no "response"'),
     ('{"response": "a"}', 'no "prompt"'),
     ('{"prompt": "a", "response": " "}', 'no "response"'),
     ("[1]", 'no "prompt"'),
-    (r'{"prompt": "half: \ud83d", "response": "a"}', "is not JSON"),
     ("[" * 100_000, "is not JSON"),
 ])
 def test_a_bad_demonstration_is_named_with_its_line(file, line, words):
