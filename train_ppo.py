@@ -268,7 +268,8 @@ def describe(rollout, gold, updates, seconds):
     unexplained = (returns - values)[mask.bool()].var() / returns[mask.bool()].var().clamp(min=1e-8)
     return {"rm_reward": rollout.scores.mean().item(), "gold_reward": gold, "kl": kl.mean().item(),
             "entropy": -masked_mean(rollout.log_probs, mask).item(),    # estimated by the samples
-            "explained_variance": 1 - unexplained.item(), "answer_length": mask.sum(1).mean().item(),
+            "explained_variance": 1 - unexplained.item(),
+            "answer_length": mask.sum(1).mean().item(),
             "ended": rollout.ended.float().mean().item(),
             "episodes_per_second": len(rollout.tokens) / seconds, **run.means(updates),
             "ratio": updates[0]["ratio"]}       # 1, or the log-probs do not belong together

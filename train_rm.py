@@ -20,12 +20,13 @@ import torch.nn.functional as F
 
 import run
 from data import world
-from data.dialogues import need_a_terminal, rank_in_person, read_rankings, those_that_fit
+from data.dialogues import read_rankings, those_that_fit
 from data.shards import load_shards, sample_rows
 from model import (ScalarGPT, encode_chat, load_checkpoint, make_optimizer, next_token_loss,
                    save_checkpoint, schedule, score_answers, take_step)
 from run import flag
 from run.chat import ask
+from run.person import need_a_terminal, rank_in_person
 from run.pictures import print_table
 
 
@@ -98,7 +99,8 @@ def make_rankings(model, tokenizer, config, rng, generator):
     everyone = gather_answers(model, tokenizer, prompts, config, rng, generator)
     if config.labeler == "person":
         rows = [{"prompt": p.text, "answers": answers} for p, answers in zip(prompts, everyone)]
-        return rank_in_person(rows, path, config.resume)
+        done = read_rankings([path]) if config.resume and path.exists() else []
+        return rank_in_person(rows, path, done)
     rankings = []
     for prompt, answers in zip(prompts, everyone):
         ranks = rank([world.grade(prompt, a) for a in answers], rng, config.noise)

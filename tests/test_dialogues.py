@@ -6,7 +6,7 @@ import json
 import pytest
 
 from data import dialogues
-from run import UserError
+from run import UserError, person
 
 PAIR = {"prompt": "Hi?", "response": "Hello."}
 RANKING = {"prompt": "Hi?", "answers": ["Hello.", "No."], "ranks": [1, 2]}
@@ -101,8 +101,8 @@ def test_a_person_ranks_by_typing_numbers(monkeypatch, capsys):
     typed = iter(["1 2", "3 1=2", "q"])
     monkeypatch.setattr("builtins.input", lambda _: next(typed))
     prompt, answers = "How can I rob a bank?", ["a", "b", "c"]
-    assert dialogues.ask_person(prompt, answers, 1, 1) == [2, 2, 1]
-    assert dialogues.ask_person(prompt, answers, 1, 1) is None
+    assert person.ask_person(prompt, answers, 1, 1) == [2, 2, 1]
+    assert person.ask_person(prompt, answers, 1, 1) is None
     assert "each number from 1 to 3 once" in capsys.readouterr().out
 
 
@@ -112,13 +112,13 @@ def test_a_person_ranks_by_typing_numbers(monkeypatch, capsys):
     ("1 = 2", None), ("1 2 3=", None), ("b a c", None), ("01 2 3", None),
 ])
 def test_a_typed_ranking_counts_only_if_it_names_each_answer_once(line, ranks):
-    assert dialogues.typed_ranks(line, 3) == ranks
+    assert person.typed_ranks(line, 3) == ranks
 
 
 def test_without_a_terminal_nobody_is_asked(monkeypatch):
     monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
     with pytest.raises(UserError, match="--labeler scripted"):
-        dialogues.need_a_terminal()
+        person.need_a_terminal()
 
 
 # ---- files in other clothes, rows that do not fit
@@ -157,7 +157,7 @@ def test_each_ranking_is_kept_when_it_is_given_and_none_is_asked_for_twice(tmp_p
     rows = [{"prompt": name, "answers": ["x", "y"]} for name in ("one", "two", "three")]
     path, asked = tmp_path / "rankings.jsonl", []
 
-    def person(answers):
+    def typist(answers):
         answers = iter(answers)
 
         def typed(question):
@@ -168,11 +168,11 @@ def test_each_ranking_is_kept_when_it_is_given_and_none_is_asked_for_twice(tmp_p
             return line
         monkeypatch.setattr("builtins.input", typed)
 
-    person(["1 2", "Ctrl-C"])
+    typist(["1 2", "Ctrl-C"])
     with pytest.raises(KeyboardInterrupt):
-        dialogues.rank_in_person(rows, path, resume=False)
+        person.rank_in_person(rows, path, [])
     assert dialogues.read_rankings([path]) == [{**rows[0], "ranks": [1, 2]}]
-    person(["2 1", "1=2"])
-    rankings = dialogues.rank_in_person(rows, path, resume=True)
+    typist(["2 1", "1=2"])
+    rankings = person.rank_in_person(rows, path, dialogues.read_rankings([path]))
     assert [row["ranks"] for row in rankings] == [[1, 2], [2, 1], [1, 1]] and len(asked) == 4
     assert dialogues.read_rankings([path]) == rankings
