@@ -148,12 +148,13 @@ def dot(a, b, acc=None):
 def keys_seen(row, start, Tq, length,
               BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, CAUSAL: tl.constexpr):
     """The last key of each query, the edge before which all of them see all keys, and the stop."""
-    last_key, for_all, stop = tl.zeros_like(row) + length - 1, length, length
+    last_key, edge, stop = tl.zeros_like(row) + length - 1, length, length
     if CAUSAL:
         last_key = tl.minimum(row + length - Tq, last_key)
-        for_all = tl.minimum(start + length - Tq + 1, length)
+        # -1: of the tile behind the edge, met first, each query sees a key (-inf - -inf is nan)
+        edge = tl.minimum(start + length - Tq + 1, length) - 1
         stop = tl.minimum(start + length - Tq + BLOCK_M, length)
-    return last_key, for_all // BLOCK_N * BLOCK_N, stop
+    return last_key, edge // BLOCK_N * BLOCK_N, stop
 
 
 @triton_kernel
