@@ -396,7 +396,10 @@ def attention(q, k, v, causal=True, lengths=None):
     check_attention(q, k, v, causal, lengths)
     if backend == "torch":
         return attention_torch(q, k, v, causal, lengths)
-    given = [for_triton(t) for t in (q, k, v)] if backend == "triton" else (q, k, v)
+    given = (q, k, v)
+    if backend == "triton":
+        given = [for_triton(t) for t in given]
+        lengths = None if lengths is None else for_triton(lengths)
     return Attention.apply(*given, causal, lengths, backend).to(q.dtype)
 
 
