@@ -148,12 +148,13 @@ def dot(a, b, acc=None):
 def keys_seen(row, start, Tq, length,
               BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, CAUSAL: tl.constexpr):
     """The last key of each query, the edge before which all of them see all keys, and the stop."""
-    last_key, for_all, stop = tl.zeros_like(row) + length - 1, length, length
+    last_key, edge, stop = tl.zeros_like(row) + length - 1, length, length
     if CAUSAL:
         last_key = tl.minimum(row + length - Tq, last_key)
-        for_all = tl.minimum(start + length - Tq + 1, length)
+        # -1: of the tile behind the edge, met first, each query sees a key (-inf - -inf is nan)
+        edge = tl.minimum(start + length - Tq + 1, length) - 1
         stop = tl.minimum(start + length - Tq + BLOCK_M, length)
-    return last_key, for_all // BLOCK_N * BLOCK_N, stop
+    return last_key, edge // BLOCK_N * BLOCK_N, stop
 
 
 @triton_kernel
@@ -395,7 +396,10 @@ def attention(q, k, v, causal=True, lengths=None):
     check_attention(q, k, v, causal, lengths)
     if backend == "torch":
         return attention_torch(q, k, v, causal, lengths)
-    given = [for_triton(t) for t in (q, k, v)] if backend == "triton" else (q, k, v)
+    given = (q, k, v)
+    if backend == "triton":
+        given = [for_triton(t) for t in given]
+        lengths = None if lengths is None else for_triton(lengths)
     return Attention.apply(*given, causal, lengths, backend).to(q.dtype)
 
 

@@ -66,6 +66,12 @@ def test_interpreted_attention_agrees_with_float64_forward_and_backward(interpre
 
 
 @triton_needed
+def test_a_tile_of_keys_that_ends_where_a_tile_of_queries_begins_makes_no_nan(interpreted):
+    assert wrong(interpreted["ends"]) == []
+    assert len(interpreted["ends"]) == len(ENDS)
+
+
+@triton_needed
 def test_interpreted_attention_with_lengths_never_reads_past_a_row_s_length(interpreted):
     assert interpreted["lengths"] <= 1e-5
 
@@ -116,6 +122,14 @@ SHAPES = [(1, 1, 16, "float32", True), (17, 17, 80, "float16", True),
           (33, 150, 16, "float32", False), (130, 20, 16, "float32", False)]
 
 
+# causal, Tq < Tk, around the places where a tile of keys ends at a tile's first query
+ENDS = [(2, 64, 16, "float32", True), (2, 65, 16, "float32", True), (2, 66, 16, "float32", True),
+        (16, 79, 16, "float32", True), (17, 48, 16, "float32", True), (33, 63, 16, "float32", True),
+        (33, 64, 16, "float32", True), (33, 65, 16, "float32", True), (64, 95, 16, "float32", True),
+        (65, 128, 16, "float32", True), (100, 131, 16, "float32", True),
+        (17, 144, 16, "float16", True)]
+
+
 def interpret():
     """Outputs start as nan, so that what no program writes is seen."""
     torch.set_num_threads(1)
@@ -125,7 +139,8 @@ def interpret():
     kernels.use("triton")
     kernels.choose_backend(torch.zeros(1))  # loads Triton
     unknown = LogProb.apply(torch.zeros(2, 3), torch.tensor([3, -1]), "triton")
-    return {"attention": attention_errors(SHAPES), "softmax": softmax_errors(),
+    return {"attention": attention_errors(SHAPES), "ends": attention_errors(ENDS),
+            "softmax": softmax_errors(),
             "unknown_target_is_nan": bool(unknown.isnan().all()),
             "lengths": lengths_error(), "model": model_error()}
 
@@ -143,16 +158,17 @@ def attention_errors(shapes):
 
 def lengths_error():
     import kernels
-    q, k, v = (torch.randn(3, 1, T, 16, generator=torch.Generator().manual_seed(T))
-               for T in (2, 80, 81))
-    v = v[:, :, 1:].clone()
-    lengths = [3, 64, 80]
-    alone = [kernels.attention(q[b:b + 1], k[b:b + 1, :, :n], v[b:b + 1, :, :n])
-             for b, n in enumerate(lengths)]
+    from test_attention import plain, random_tensors
+    q, k, v = random_tensors(2, *[(4, 1, T, 16) for T in (2, 80, 80)])
+    lengths = [3, 64, 65, 80]
+    exact = [t.double().split(1) for t in (q, k, v)]
+    alone = [plain(q1, k1[:, :, :n], v1[:, :, :n], True)
+             for q1, k1, v1, n in zip(*exact, lengths)]
     for b, n in enumerate(lengths):  # what an old roll-out may have left in the cache
         k[b, :, n:] = float("nan")
         v[b, :, n:] = float("nan")
-    together = kernels.attention(q, k, v, lengths=torch.tensor(lengths))
+    strided = torch.tensor(lengths).repeat_interleave(2)[::2]  # with gaps
+    together = kernels.attention(q, k, v, lengths=strided)
     return (together - torch.cat(alone)).abs().max().item()
 
 
