@@ -31,25 +31,16 @@ GPT2_PATTERN = "|".join([               # what a piece is (Radford et al. 2019),
     r" ?\p{N}+",                        # each with one space in front
     r" ?[^\s\p{L}\p{N}]+",
     r"\s+(?!\S)|\s+"])                  # white space, but for the last before something visible
-# A stretch of text goes from one space with something visible behind it to the next. GPT2_PATTERN
-# ends a piece there, whatever stands around, so a stretch is a piece or a few. Text repeats itself:
-# equal stretches go through the pattern once, which saves most of the time.
-STRETCH_BORDER = re.compile(r"(?= \S)")
-
-
-def stretches(text, pattern):
-    """str -> list of str, which joined are the text."""
-    if pattern == GPT2_PATTERN:
-        return STRETCH_BORDER.split(text)
-    return find_pieces(text, pattern)       # another pattern may end its pieces anywhere
-
-
-def pieces_of(stretch, pattern):
-    return find_pieces(stretch, pattern) if pattern == GPT2_PATTERN else [stretch]
+# On ASCII text Python's own `re` finds the same, in two thirds of the time.
+ASCII_PATTERN = GPT2_PATTERN.replace(r"\p{L}\p{N}", "A-Za-z0-9")
+ASCII_PATTERN = ASCII_PATTERN.replace(r"\p{L}", "[A-Za-z]").replace(r"\p{N}", "[0-9]")
+FIND_ASCII = re.compile(ASCII_PATTERN, re.ASCII)
 
 
 def find_pieces(text, pattern):
     """str -> list of str. Raises ValueError on a pattern that is none, or loses text."""
+    if pattern == GPT2_PATTERN and text.isascii():
+        return FIND_ASCII.findall(text)
     try:
         pieces = regex.findall(pattern, text)
     except regex.error as error:
@@ -68,16 +59,13 @@ def special_pattern(names):
 def count_pieces(texts, pattern, special_tokens, report):
     """Iterable of str -> dict bytes: count. No piece reaches across a special token."""
     names = special_pattern(special_tokens)
-    found, counts = Counter(), defaultdict(int)
+    counts = Counter()
     for text in texts:
         refuse_surrogates(text)
         for between in re.split(names, text)[::2]:      # without the names
-            found.update(stretches(between, pattern))
-        report(f"counting: {len(found):,} different stretches of text")
-    for stretch, count in found.items():
-        for piece in pieces_of(stretch, pattern):
-            counts[piece.encode()] += count
-    return counts
+            counts.update(find_pieces(between, pattern))
+        report(f"counting pieces: {len(counts):,} different ones")
+    return {piece.encode(): count for piece, count in counts.items()}
 
 
 # -------------------------------------------------------------------------- training, as it is told
@@ -214,7 +202,7 @@ def learn_merges(pieces, n_tokens, report=lambda line: None):
 def train_bpe(texts, vocab_size, special_tokens=(), pattern=GPT2_PATTERN, report=lambda line: None):
     """Iterable of str -> Tokenizer of at most vocab_size tokens: bytes, merges, special tokens.
 
-    texts is read once; memory follows its different stretches. Raises ValueError.
+    texts is read once; memory follows its different pieces. Raises ValueError.
     """
     special_tokens = list(dict.fromkeys(special_tokens))
     check_sizes(texts, vocab_size, special_tokens)
@@ -252,6 +240,12 @@ def merge_piece(piece, ranks):
     return [token for token in tokens if token]
 
 
+# A stretch of text goes from one space with something visible behind it to the next. GPT2_PATTERN
+# ends a piece there, whatever stands around, so a stretch is a piece or a few, and to look up
+# stretches is three times as fast as to find the pieces again.
+STRETCH_BORDER = re.compile(r"(?= \S)")
+
+
 class Memory(dict):
     """str -> function(str), worked out when first asked for: text repeats itself. Bounded."""
 
@@ -284,14 +278,15 @@ class Tokenizer:
     def encode_stretch(self, stretch):
         """str -> its ids as the bytes of a numpy array: these are quick to join."""
         packed = []
-        for piece in pieces_of(stretch, self.pattern):
+        for piece in find_pieces(stretch, self.pattern):
             packed += [self.packed[token] for token in merge_piece(piece.encode(), self.ranks)]
         return b"".join(packed)
 
     def encode_ordinary(self, text):
         """str -> list of int. A control string in the text is ordinary text."""
         refuse_surrogates(text)
-        packed = b"".join(map(self.memory.__getitem__, stretches(text, self.pattern)))
+        stretches = STRETCH_BORDER.split(text) if self.pattern == GPT2_PATTERN else [text]
+        packed = b"".join(map(self.memory.__getitem__, stretches))
         return np.frombuffer(packed, self.dtype).tolist()
 
     def allowed(self, allowed_special):

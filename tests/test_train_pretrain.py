@@ -1,4 +1,4 @@
-"""Pre-training: it learns, goes on after a kill with the same bits, is the same on two processes."""
+"""Pre-training: it learns, goes on after a kill with the same bits, two processes are like one."""
 import json
 import math
 import os
