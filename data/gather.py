@@ -22,6 +22,25 @@ LONGEST = 1 << 22  # bytes; a longer .txt is cut between paragraphs, so that mem
 PATIENCE = 30  # seconds for a server that sends nothing
 
 
+# ---- bytes -> text
+UTF16_MARKS = b"\xff\xfe", b"\xfe\xff"
+
+
+def decode_bytes(text):
+    """UTF-16 by its mark; UTF-8, a few bad bytes lost; else Windows-1252, the web's word for all
+    the rest (WHATWG Encoding, section 4.2)."""
+    if isinstance(text, str):
+        return text
+    if text.startswith(UTF16_MARKS):
+        return text.decode("utf-16", "replace")
+    decoded = text.decode("utf-8-sig", "replace")
+    lost = decoded.count("\ufffd")
+    if not lost:
+        return decoded
+    good = sum(char > "\x7f" for char in decoded) - lost  # hardly ever right by chance
+    return decoded if good >= lost else text.decode("cp1252", "replace")
+
+
 # ---- which files
 def is_address(source):
     return source.startswith(("http://", "https://"))
