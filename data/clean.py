@@ -368,6 +368,15 @@ class Report:
                     example = " ".join(entry["examples"][0].split())[:90]
                     yield f"  {verb:8} {entry['count']:7,}  {name:24} {example}"
 
+    def why_nothing_is_left(self):
+        """The mistake in one line: each filter that acted, an example, and the mend."""
+        dropped = {name: entry for name, entry in self.filters.items() if entry["count"]}
+        by = ", ".join(f'{name} {entry["count"]:,} ("{" ".join(entry["examples"][0].split())[:40]}")'
+                       for name, entry in dropped.items())
+        foreign = {"other_script", "other_language", "spam"} & set(dropped)
+        return (f"cleaning dropped all of the {self.documents:,} documents, by {by}: try "
+                f"{'--language any, or ' * bool(foreign)}--raw, which takes the text as it is")
+
 
 def around_the_change(before, after):
     """The first place where two texts differ, with a few words before it."""
@@ -443,9 +452,7 @@ def clean_to_file(planted_documents, path, config, count_dirt):
                 characters += len(text)
                 file.write(json.dumps(text, ensure_ascii=False) + "\n")
         if characters == 0:
-            raise run.UserError(
-                f"nothing is left of the text after cleaning ({report.documents} documents): "
-                "is it English? Try --language any, or --raw")
+            raise run.UserError(report.why_nothing_is_left())
     print(f"clean: kept {report.kept:,} of {report.documents:,} documents, "
           f"{characters / 1e6:.1f} million characters", *report.lines(), sep="\n")
     figures = {"characters": characters, "documents": report.documents, "kept": report.kept,

@@ -2,13 +2,16 @@
 worked by hand, then on planted dirt."""
 import random
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from data import world
-from data.clean import FILTERS, REPAIRS, Report, clean, fix_mojibake, repair_and_filter
+from data.clean import (FILTERS, REPAIRS, Report, clean, clean_to_file, fix_mojibake,
+                        repair_and_filter)
 from data.duplicates import Duplicates, fingerprint
 from data.world.dirt import WHOLE, WRAPPED, CleaningGrade, Planted, plant, shingle_jaccard
+from run import UserError
 
 GOOD = ("The capital of France is Paris. People in France speak French, and they are proud of it. "
         "It's a country in Europe with a long coast.")
@@ -252,6 +255,23 @@ def test_cleaning_a_clean_text_again_changes_nothing():
     planted = plant(world.documents(seed=8, size=0.05), seed=8)
     texts = [text for text, reason in clean(one.text for one in planted) if reason is None]
     assert [text for text, reason in clean(texts) if reason is None] == texts
+
+
+def clean_all(texts, path, **settings):
+    config = SimpleNamespace(**{"language": "en", "raw": False} | settings)
+    planted = [Planted(text, None, None) for text in texts]
+    return clean_to_file(iter(planted), path, config, count_dirt=False)
+
+
+def test_where_all_is_dropped_one_line_says_by_what_and_which_flag_helps(tmp_path):
+    mistake = (r'all of the 3 documents, by too_short 1 \("Home"\), other_script 2 '
+               r'\("Столица этой.*"\): try --language any, or --raw')
+    with pytest.raises(UserError, match=mistake) as raised:
+        clean_all([RUSSIAN, "Home", RUSSIAN + " Зимой там холодно."], tmp_path / "x")
+    assert "\n" not in str(raised.value) and len(str(raised.value)) < 300
+    with pytest.raises(UserError, match=r'by too_short 1 \("Home"\): try --raw'):
+        clean_all(["Home"], tmp_path / "x", language="any")
+    assert clean_all(["Home"], tmp_path / "x", raw=True)["kept"] == 1
 
 
 def test_every_rule_is_named_in_the_report():
