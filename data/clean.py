@@ -116,14 +116,14 @@ def strip_licence(text):
 
 
 MENU_ITEM = any_of(
-    "home(?:page)?|about(?: us)?|contact(?: us)?|news|sign ?(?:in|up|out)|log ?(?:in|out)|register",
-    "help|archives?|shop|store|blog|faqs?|site ?map|privacy(?: policy)?|(?:my )?account|search",
-    "terms(?: (?:of|and) (?:use|service|conditions))?|(?:main )?menu|cart|basket|checkout",
-    "subscribe|forums?|gallery|careers|jobs|support|services|products|categories|tags|next",
-    "prev(?:ious)?|top|share|print|e-?mail|feedback|press|media|events|donate|downloads?|close",
-    "(?:read )?more|follow us|links|resources|community|settings|english|advertise(?:ment)?",
-    "copyright|disclaimer|accessibility|cookies?(?: (?:policy|settings|notice))?|rss|loading",
-    "(?:accept|reject) all(?: cookies)?|manage preferences|got it",
+    "home(?:page)?|(?:about|contact)(?: us)?|news|(?:sign|log) ?(?:in|up|out)|register|help|next|top",
+    "archives?|shop|store|blog|faqs?|site ?map|privacy(?: policy)?|(?:my )?account|search|cart|tags",
+    "terms(?: (?:of|and) (?:use|service|conditions))?|(?:main )?menu|basket|checkout|subscribe|rss",
+    "forums?|gallery|careers|jobs|support|services|products|categories|prev(?:ious)?|share|print",
+    "e-?mail|feedback|press|media|events|donate|downloads?|close|(?:read )?more|follow us|links",
+    "resources|community|settings|english|advertise(?:ment)?|copyright|disclaimer|accessibility",
+    "cookies?(?: (?:policy|settings|notice))?|loading|(?:accept|reject) all(?: cookies)?|got it",
+    "manage preferences",
 ) + r"\b"
 MENU_LINE = re.compile(rf"(?:[\W_]*+{MENU_ITEM})++[\W_]*+")  # ++, *+: never tried another way
 MENU_ITEM = re.compile(rf"\b{MENU_ITEM}")
@@ -335,6 +335,7 @@ def repeated_phrases(text, words):
 
 FILTERS = [too_short, garbled, other_script, other_language, source_code, spam, symbols,
            repeated_lines, repeated_phrases]
+NEED_ENGLISH = ("other_script", "other_language", "spam")
 
 
 # ---- the whole of cleaning
@@ -350,32 +351,27 @@ class Report:
     def add(self, original, repairs, reason):
         self.documents += 1
         self.kept += not reason
-        for name, example in repairs:
-            self.count(self.repairs[name], example)
+        acted = [(self.repairs[name], example) for name, example in repairs]
         if reason:
-            self.count(self.filters[reason], decode_bytes(original)[:120])
-
-    def count(self, entry, example):
-        entry["count"] += 1
-        if len(entry["examples"]) < 2:
-            entry["examples"].append(example)
+            acted.append((self.filters[reason], decode_bytes(original)[:120]))
+        for entry, example in acted:
+            entry["count"] += 1
+            if len(entry["examples"]) < 2:
+                entry["examples"].append(example)
 
     def lines(self):
-        """One line for each rule that acted, for the screen."""
+        """(repaired or dropped, count, name, example) for each rule that acted."""
         for verb, family in (("repaired", self.repairs), ("dropped", self.filters)):
             for name, entry in family.items():
                 if entry["count"]:
-                    example = " ".join(entry["examples"][0].split())[:90]
-                    yield f"  {verb:8} {entry['count']:7,}  {name:24} {example}"
+                    yield verb, entry["count"], name, " ".join(entry["examples"][0].split())[:90]
 
     def why_nothing_is_left(self):
-        """The mistake in one line: each filter that acted, an example, and the mend."""
-        dropped = {name: entry for name, entry in self.filters.items() if entry["count"]}
-        by = ", ".join(f'{name} {entry["count"]:,} ("{" ".join(entry["examples"][0].split())[:40]}")'
-                       for name, entry in dropped.items())
-        foreign = {"other_script", "other_language", "spam"} & set(dropped)
-        return (f"cleaning dropped all of the {self.documents:,} documents, by {by}: try "
-                f"{'--language any, or ' * bool(foreign)}--raw, which takes the text as it is")
+        dropped = [line[1:] for line in self.lines() if line[0] == "dropped"]
+        by = ", ".join(f'{name} {count:,} ("{example[:40]}")' for count, name, example in dropped)
+        flags = "--language any, or " * any(name in NEED_ENGLISH for _, name, _ in dropped)
+        return (f"cleaning dropped all of the {self.documents:,} documents, by {by}: "
+                f"try {flags}--raw, which takes the text as it is")
 
 
 def around_the_change(before, after):
@@ -395,25 +391,13 @@ def repair_and_filter(original, language="en"):
         text = text.strip("\n")
     words = text.split()
     for rule in FILTERS:
-        if language != "en" and rule in (other_script, other_language, spam):
-            continue
-        if rule(text, words):
+        if (language == "en" or rule.__name__ not in NEED_ENGLISH) and rule(text, words):
             return text, rule.__name__, repairs, None
     return text, None, repairs, fingerprint(text)
 
 
 def repair_and_filter_all(originals, language):
     return [repair_and_filter(original, language) for original in originals]
-
-
-def all_cleaned(documents, language, workers):
-    """(original, what became of it) for each document, in order."""
-    if workers < 2:
-        yield from ((original, repair_and_filter(original, language)) for original in documents)
-        return
-    work = partial(repair_and_filter_all, language=language)
-    for batch, cleaned in in_order(work, batches(documents, most=256), workers):
-        yield from zip(batch, cleaned)
 
 
 def clean(documents, report=None, language="en", workers=1, raw=False):
@@ -423,15 +407,18 @@ def clean(documents, report=None, language="en", workers=1, raw=False):
     filter by script and language; workers: processes; raw: keep everything as it is, only decoded.
     """
     report, duplicates = report or Report(), Duplicates()
+    work = partial(repair_and_filter_all, language=language)
+    jobs = batches(documents, most=256)
     if raw:
-        answers = ((original, (decode_bytes(original), None, [], None)) for original in documents)
+        answers = ((job, [(decode_bytes(text), None, [], None) for text in job]) for job in jobs)
     else:
-        answers = all_cleaned(documents, language, workers)
-    for original, (text, reason, repairs, print_) in answers:
-        if print_:
-            reason = duplicates.find(*print_)
-        report.add(original, repairs, reason)
-        yield (original, reason) if reason else (text, None)
+        answers = in_order(work, jobs, workers) if workers > 1 else ((job, work(job)) for job in jobs)
+    for job, cleaned in answers:
+        for original, (text, reason, repairs, print_) in zip(job, cleaned):
+            if print_:
+                reason = duplicates.find(*print_)
+            report.add(original, repairs, reason)
+            yield (original, reason) if reason else (text, None)
 
 
 def clean_to_file(planted_documents, path, config, count_dirt):
@@ -454,7 +441,9 @@ def clean_to_file(planted_documents, path, config, count_dirt):
         if characters == 0:
             raise run.UserError(report.why_nothing_is_left())
     print(f"clean: kept {report.kept:,} of {report.documents:,} documents, "
-          f"{characters / 1e6:.1f} million characters", *report.lines(), sep="\n")
+          f"{characters / 1e6:.1f} million characters")
+    for verb, count, name, example in report.lines():
+        print(f"  {verb:8} {count:7,}  {name:24} {example}")
     figures = {"characters": characters, "documents": report.documents, "kept": report.kept,
                "repairs": report.repairs, "filters": report.filters}
     return figures | dirt_figures(grade) if count_dirt else figures

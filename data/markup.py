@@ -8,19 +8,14 @@ import html
 import re
 from collections import defaultdict
 
-TAGS = set("""
-    !-- a abbr article aside b big blockquote body br button caption center cite code dd del details
-    div dl dt em figcaption figure font footer form h1 h2 h3 h4 h5 h6 head header hr html i iframe
-    img input ins kbd label li link main meta nav noscript object ol option p picture pre s script
-    section select small source span strike strong style sub summary sup svg table tbody td template
-    textarea tfoot th thead title tr tt u ul var video""".split())
-BLOCKS = set("""
-    article blockquote body br dd div dl dt figure h1 h2 h3 h4 h5 h6 hr html li main ol p pre
-    section table tr ul""".split())
-CELLS = {"td", "th"}
-NEVER_SEEN = {"!--", "script", "style", "head", "template", "svg", "iframe"}
-HIDDEN = NEVER_SEEN | {"nav", "header", "footer", "aside", "noscript", "button", "select"}
-UNNESTED = {"!--", "script", "style"}  # what stands inside is no markup
+NEVER_SEEN = set("!-- script style head template svg iframe".split())
+HIDDEN = NEVER_SEEN | set("nav header footer aside noscript button select".split())
+PAGE, CELLS, UNNESTED = {"html", "head", "body"}, {"td", "th"}, {"!--", "script", "style"}
+BLOCKS = set("""article blockquote body br dd div dl dt figure h1 h2 h3 h4 h5 h6 hr html li main ol
+    p pre section table tr ul""".split())
+TAGS = BLOCKS | CELLS | HIDDEN | set("""a abbr b big caption center cite code del details em
+    figcaption font form i img input ins kbd label link meta object option picture s small source
+    span strike strong sub summary sup tbody textarea tfoot thead title tt u var video""".split())
 TAG = r"""
     (?P<comment> <!-- | --> )
     | (?P<declaration> <(?:!doctype|\?xml)\b[^<>]{0,500}> ) | <[!?][a-z\[][^<>]{0,500}>
@@ -35,9 +30,7 @@ TAG = r"""
 QUOTED = r"```.*?```|`[^`\n]+`"  # code in Markdown
 TAG_OR_QUOTED = re.compile(f"{QUOTED}|{TAG}", re.I | re.S | re.X)
 TAG = re.compile(TAG, re.I | re.S | re.X)
-ENTITY = r"&(?:[a-z]{2,8}|#\d{2,6}|#x[0-9a-f]{2,5});"
-ENTITY_OR_QUOTED = re.compile(f"{QUOTED}|{ENTITY}", re.I | re.S)
-ENTITY = re.compile(ENTITY, re.I)
+ENTITY = re.compile(f"{QUOTED}|&(?:[a-z]{{2,8}}|#\\d{{2,6}}|#x[0-9a-f]{{2,5}});", re.I | re.S)
 PAIRS_OF_QUOTES = ('""', "''", "()", "“”", "‘’", "``")
 
 
@@ -46,20 +39,18 @@ def strip_markup(text):
     page = False
     if "<" in text or "[/" in text:
         tags = find_tags(text, TAG_OR_QUOTED)
-        page = is_page(text, tags)
+        page = sum(name in PAGE and not spoken_of(text, match) for match, name, _ in tags) >= 2
         if page:
             tags = find_tags(text, TAG)
         ends = pair(tags)
         used = [is_used(text, tags, ends, place, page) for place in range(len(tags))]
         if any(used):
             text = without(text, tags, ends, used)
-    if "&" in text:
-        text = (ENTITY if page else ENTITY_OR_QUOTED).sub(unescape, text)
-    return text
 
+    def read(entity):
+        return entity[0] if "`" in entity[0] and not page else html.unescape(entity[0])
 
-def unescape(match):
-    return match[0] if match[0][0] == "`" else html.unescape(match[0])
+    return ENTITY.sub(read, text) if "&" in text else text
 
 
 def find_tags(text, pattern):
@@ -77,14 +68,6 @@ def find_tags(text, pattern):
     return tags
 
 
-def is_page(text, tags):
-    """Two tags that only whole pages have."""
-    found = 0
-    for match, name, _ in tags:
-        found += name in ("html", "head", "body") and not spoken_of(text, match)
-    return found >= 2
-
-
 def pair(tags):
     """{place of a tag in the list: place of its other end}, in both directions."""
     waiting, ends = defaultdict(list), {}
@@ -93,15 +76,18 @@ def pair(tags):
         if is_end and opened:
             ends[place] = opened.pop()
             ends[ends[place]] = place
-        elif not is_end and not match[0].endswith("/>") and not (opened and name in UNNESTED):
+        elif not (is_end or match[0].endswith("/>") or opened and name in UNNESTED):
             opened.append(place)
     return ends
 
 
+def around(text, match):
+    return text[max(0, match.start() - 1) : match.start()], text[match.end() : match.end() + 1]
+
+
 def spoken_of(text, match):
     """Does it stand by itself, between spaces or in quotes, as in: the tag <b> makes ...?"""
-    before = text[max(0, match.start() - 1) : match.start()]
-    after = text[match.end() : match.end() + 1]
+    before, after = around(text, match)
     return before + after in PAIRS_OF_QUOTES or before == " " and after in "\n ,.;:?!"
 
 
@@ -109,17 +95,16 @@ def is_used(text, tags, ends, place, page):
     """Is this a tag that works, or just text? In a page all are, if a comment or code ends."""
     match, name, is_end = tags[place]
     other = ends.get(place)
+    both = [match] if other is None else [match, tags[other][0]]
     if page or name[0] == "[":
-        return other is not None or name[0] not in "[-"
-    if name not in TAGS or (spoken_of(text, match)
-                            and (other is None or spoken_of(text, tags[other][0]))):
+        return other is not None or name[0] != "[" and name != "!--"
+    if name not in TAGS or all(spoken_of(text, one) for one in both):
         return False
     if other is not None:
-        return name != "!--" or abs(tags[other][0].start() - match.start()) < 5000
+        return name != "!--" or abs(both[1].start() - match.start()) < 5000
     if is_end or match["attributes"]:
         return name != "!--"
-    start_of_line = text[max(0, match.start() - 1) : match.start()] in ("", "\n", ">")
-    return name in BLOCKS | CELLS and (len(name) > 1 or start_of_line)  # i<p>q
+    return name in BLOCKS | CELLS and (name != "p" or around(text, match)[0] in "\n>")  # i<p>q
 
 
 def without(text, tags, ends, used, hidden=HIDDEN):
