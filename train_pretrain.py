@@ -24,7 +24,7 @@ from data import world
 from data.clean import clean, clean_to_file     # clean(documents): the rules by themselves
 from data.gather import gather, inputs
 from data.shards import (dependencies, finished_shards, load_shards, sample_rows,
-                         split_documents, write_shards)
+                         split_documents, tail_to_hold_out, write_shards)
 from data.world.dirt import Planted, plant
 from model import (GPT, SPECIAL_TOKENS, GPTConfig, fingerprint, make_optimizer,
                    next_token_loss, save_checkpoint, schedule)
@@ -112,11 +112,14 @@ def prepare(config):
     cleaning = clean_to_file(raw_documents(config), out / "clean.jsonl", config,
                              count_dirt=not config.data)
 
-    def documents():                                                # (split, text) one at a time
-        return split_documents(out / "clean.jsonl", config.heldout_share, config.heldout_tail,
-                               cleaning["characters"])
+    characters = cleaning["characters"]
+    tail = tail_to_hold_out(out / "clean.jsonl", config.heldout_share, config.heldout_tail,
+                            characters)
 
-    every = 1 + cleaning["characters"] // 100_000_000   # 100 MB, evenly spread, teach a tokenizer
+    def documents():                                                # (split, text) one at a time
+        return split_documents(out / "clean.jsonl", config.heldout_share, tail, characters)
+
+    every = 1 + characters // 100_000_000               # 100 MB, evenly spread, teach a tokenizer
     texts = (text for split, text in documents() if split == "train")       # all it can learn
     texts = (text for i, text in enumerate(texts) if i % every == 0)
     tokenizer = train_bpe(texts, config.vocab_size, SPECIAL_TOKENS)

@@ -5,11 +5,10 @@ out   for each, in order: (text, None) kept, or (original, "filter's name") drop
 run   python train_pretrain.py, which prints what each filter did
 
 A repair takes rubbish off a good text (markup, menus, garbled quotes). A filter names a text that
-is rubbish from end to end: it returns True where the text should go. Thresholds are those of Gopher
-(Rae et al. 2021, appendix A.1.1) and C4 (Raffel et al. 2020, section 2.2) where a rule fits texts
-of a few sentences as well as long pages; where ours differs the comment says so.
+is rubbish from end to end: it returns True where the text should go. The ideas are those of Gopher
+(Rae et al. 2021, appendix A.1.1) and C4 (Raffel et al. 2020, section 2.2), but where one trait is
+found in good texts too (prices, headings, a refrain) ours ask for a second, independent one.
 """
-import html
 import json
 import os
 import re
@@ -17,10 +16,12 @@ import unicodedata
 import zlib
 from collections import Counter
 from functools import partial
-from itertools import tee
+from itertools import groupby, tee
 
 import run
 from data.duplicates import Duplicates, fingerprint
+from data.gather import decode_bytes
+from data.markup import strip_markup
 from data.workers import batches, in_order
 from data.world.dirt import CleaningGrade
 
@@ -30,24 +31,15 @@ def any_of(*phrases):
 
 
 # ---- repairs: text -> text
-def decode_bytes(text):
-    """UTF-8, else Windows-1252, the web's word for all the rest (WHATWG Encoding, section 4.2)."""
-    if isinstance(text, str):
-        return text
-    try:
-        return text.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return text.decode("cp1252", "replace")
-
-
 CP1252_BYTE = {bytes([b]).decode("cp1252", "ignore") or chr(b): b for b in range(128, 256)}
 MOVED = [char for char, byte in CP1252_BYTE.items() if byte < 0xC0 and ord(char) > 255]
 CONTINUATION = "[\x80-\xbf" + "".join(MOVED) + "]"
-GARBLED_UTF8 = re.compile("|".join([
-    f"[ÂÃÄÅ]{CONTINUATION}",  # Latin letters
-    f"â{CONTINUATION}{{2}}",  # punctuation and symbols
-    f"ð{CONTINUATION}{{3}}",  # emoji
-]))
+LETTER, SIGN = f"[ÃÄÅ]{CONTINUATION}", f"Â{CONTINUATION}"
+OTHERS = f"â{CONTINUATION}{{2}}|ð{CONTINUATION}{{3}}"  # punctuation and symbols, emoji
+LOST_SPACE = r"(?<=[a-z\d.,;:!?])Â(?=[\s\ufffd]|$)\ufffd?"  # a no-break one became a plain one
+GARBLED_UTF8 = re.compile(f"{LETTER}|{SIGN}|{OTHERS}")
+SURELY_GARBLED = re.compile("|".join([  # not Å², nor a word in capitals that ends in Ã”
+    f"(?<=[a-z]){LETTER}|{LETTER}(?=[a-zÃÂâ])", f"(?<![A-ZÀ-Þ]){SIGN}", OTHERS, LOST_SPACE]))
 
 
 def read_again(match):
@@ -59,41 +51,13 @@ def read_again(match):
 
 def fix_mojibake(text):
     """UTF-8 that was read as Windows-1252 or Latin-1 is read again: 'CafÃ©' -> 'Café'."""
+    if text.isascii() or not SURELY_GARBLED.search(text):
+        return text
     for _ in range(3):  # as it happens more than once
-        before, text = text, GARBLED_UTF8.sub(read_again, text)
-        if text == before:
-            break
+        text = GARBLED_UTF8.sub(read_again, text)
     # the byte 0x9D, a closing quote's last, has no letter in Windows-1252
     text = re.sub("â€[\x9d\ufffd]?", "\u201d", text)
-    # a no-break space whose second byte became a plain one
-    return re.sub(r"Â(?=[\s\ufffd]|$)\ufffd?", "", text)
-
-
-TAG_NAMES = any_of(
-    "a|abbr|article|b|blockquote|body|br|button|center|code|dd|div|dl|dt|em|figure|figcaption|font",
-    "form|h[1-6]|head|header|hr|html|i|iframe|img|input|ins|label|li|link|main|meta|nav|object|ol",
-    "option|p|pre|s|script|section|select|small|span|strike|strong|style|sub|sup|svg|table|tbody",
-    "td|textarea|tfoot|th|thead|title|tr|tt|u|ul|video",
-)
-HIDDEN_NAMES = any_of("script|style|head|nav|header|footer|aside|form|noscript|template|svg|button",
-                      "select|iframe")
-BLOCK_NAMES = any_of("p|div|br|li|h[1-6]|tr|table|ul|ol|dl|dt|dd|section|article|blockquote|pre",
-                     "main|figure|hr|body|html")
-FORUM_CODES = any_of("b|i|u|url|img|quote|code|size|color")
-MARKUP = re.compile(rf"</?{TAG_NAMES}\b[^<>]*>|<!--|<!doctype|<\?xml|\[/{FORUM_CODES}\]", re.I)
-HIDDEN = re.compile(rf"<!--.*?(?:-->|\Z)|<({HIDDEN_NAMES})\b[^<>]*>.*?</\1\s*>", re.I | re.S)
-BLOCK_TAG = re.compile(rf"</?{BLOCK_NAMES}\b[^<>]*>", re.I)
-ANY_TAG = re.compile(rf"</?[a-z][^<>]*>|<[!?][^<>]*>|\[/?{FORUM_CODES}(?:=[^\]\n]*)?\]", re.I)
-ENTITY = re.compile(r"&(?:[a-z]{2,8}|#\d{2,6}|#x[0-9a-f]{2,5});", re.I)
-
-
-def strip_markup(text):
-    """HTML, forum codes and what no reader sees (scripts, menus) go; entities become letters."""
-    if MARKUP.search(text):
-        text = HIDDEN.sub("\n", text)
-        text = ANY_TAG.sub("", BLOCK_TAG.sub("\n", text))
-        text = re.sub(r"[ \t]*\n(?:[ \t]*\n)+", "\n\n", text).strip()
-    return html.unescape(text) if ENTITY.search(text) else text
+    return re.sub(LOST_SPACE, "", text)
 
 
 INVISIBLE = re.compile(any_of(
@@ -117,154 +81,131 @@ def normalize_unicode(text):
     return re.sub("[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]", " ", text)
 
 
-LICENCE_HINTS = ("licen", "copyright", "warrant", "redistribut", "gutenberg")
-LICENCE = re.compile(any_of(
-    "licensed under|permission is hereby granted|permission notice|spdx-license-identifier",
-    "redistribut|general public license|free software foundation|free software: you can",
-    r"(?:apache|mit|bsd|mozilla public|creative commons)[\w .-]* licen[sc]e|all rights reserved",
-    r"copyright (?:\(c\)|©)? ?\d{4}|express or implied|without warrant|as[ -]is\"|this software",
-    r"the software\b|compliance with the license|copy of the license|required by applicable law",
-    "limitations under the license|merchantability|/licenses?/|project gutenberg",
-    "this (?:file|program|ebook|e-book) is",
-), re.I)
-COMMENTED = re.compile(r"\s*(?:\*|//|#|--|;)")
-COMMENT_MARK = re.compile(r"\s*(?:/\*|\*|//|#|--|;|<!--|\"\"\"$)")
+# This pattern and those below are for text in small letters: four times as fast as re.I.
+FORMULA = re.compile(any_of(
+    "licensed under the|permission is hereby granted|permission notice|spdx-license-identifier",
+    "redistribute it and/or|redistribution and use|license as published by|all rights reserved",
+    r"copyright (?:\(c\) |© )?\d{4}|express or implied|merchantability|fitness for a particular",
+    r"without warrant(?:y|ies) o[fr]|without any warranty|\"as[ -]is\"|above copyright notice",
+    "compliance with the license|copy of the license|limitations under the license|/licenses?/",
+    "required by applicable law|this (?:program|file|software) is (?:free|distributed|provided)",
+    "in the hope that it will be|to any person obtaining|associated documentation files",
+    "without restriction|copies or substantial portions|the project gutenberg e?book",
+))
+HINTS_AT_LICENCE = ("licen", "copyright", "warrant", "redistribut", "gutenberg")
+COMMENT = re.compile(r"\s*(?:/?\*|//|#|--|;|<!--|\"\"\"$)")
+
+
+def kind_of_line(line):
+    return "comment" if COMMENT.match(line) else "text" if line.strip() else ""
 
 
 def strip_licence(text):
-    """Lines with two or more different licence phrases go, with the comment around them."""
+    """Paragraphs and comments full of a licence's formulas go: three, one in every 20 words."""
     small = text.lower()
-    if not any(hint in small for hint in LICENCE_HINTS):
+    if not any(hint in small for hint in HINTS_AT_LICENCE):
         return text
-    lines = [*text.split("\n"), ""]  # where every comment ends
-    drop = set()
-    for places in licence_places(lines):
-        phrases = {phrase.lower() for place in places for phrase in LICENCE.findall(lines[place])}
-        if len(phrases) >= 2 or "spdx-license-identifier" in phrases:
-            drop.update(whole_licence(lines, places[0], places[-1]))
-    if not drop:
-        return text
-    return "\n".join(line for place, line in enumerate(lines) if place not in drop).strip("\n")
+    kept, lines = [], text.split("\n")
+    for _, group in groupby(lines, kind_of_line):
+        group = list(group)
+        found = FORMULA.findall(" ".join(group).lower())
+        full = len(set(found)) >= 3 and len(found) * 20 >= len(" ".join(group).split())
+        if not full and "spdx-license-identifier" not in found:
+            kept += group
+    return text if len(kept) == len(lines) else "\n".join(kept).strip("\n")
 
 
-def licence_places(lines):
-    """Lists of lines with a licence phrase, each at most three after the one before it."""
-    runs = []
-    for place, line in enumerate(lines):
-        if not LICENCE.search(line):
-            continue
-        if runs and place - runs[-1][-1] <= 3:
-            runs[-1].append(place)
-        else:
-            runs.append([place])
-    return runs
-
-
-def whole_licence(lines, first, last):
-    """These lines with the rest of the last sentence and the comment around them."""
-    while lines[last + 1].strip() and not lines[last].rstrip().endswith((".", "/")):
-        last += 1
-    if COMMENTED.match(lines[first]) or "/*" in lines[max(0, first - 1)]:
-        while first > 0 and COMMENT_MARK.match(lines[first - 1]):
-            first -= 1
-        while COMMENT_MARK.match(lines[last + 1]):
-            last += 1
-    return range(first, last + 1)
-
-
-# These patterns are for text in small letters: four times as fast as re.I.
 MENU_ITEM = any_of(
-    "home(?:page)?|about(?: us)?|contact(?: us)?|news|sign ?(?:in|up|out)|log ?(?:in|out)|register",
-    "help|archives?|shop|store|blog|faqs?|site ?map|privacy(?: policy)?",
-    "terms(?: (?:of|and) (?:use|service|conditions))?|(?:my )?account|search|menu|main menu|cart",
-    "basket|checkout|subscribe|forums?|gallery|careers|jobs|support|services|products|categories",
-    "tags|next|prev(?:ious)?|skip to (?:main )?content|back to top|top|share|print|e-?mail",
-    "feedback|press|media|events|donate|downloads?|login / register|close|more|read more|follow us",
-    "links|resources|community|settings|english|advertise|copyright|disclaimer|accessibility",
-    "cookies?(?: (?:policy|settings|notice))?|rss",
-)
-MENU_LINE = re.compile(rf"\W*{MENU_ITEM}(?:[\W_]+{MENU_ITEM})*\W*")
+    "home(?:page)?|(?:about|contact)(?: us)?|news|(?:sign|log) ?(?:in|up|out)|register|help|next|top",
+    "archives?|shop|store|blog|faqs?|site ?map|privacy(?: policy)?|(?:my )?account|search|cart|tags",
+    "terms(?: (?:of|and) (?:use|service|conditions))?|(?:main )?menu|basket|checkout|subscribe|rss",
+    "forums?|gallery|careers|jobs|support|services|products|categories|prev(?:ious)?|share|print",
+    "e-?mail|feedback|press|media|events|donate|downloads?|close|(?:read )?more|follow us|links",
+    "resources|community|settings|english|advertise(?:ment)?|copyright|disclaimer|accessibility",
+    "cookies?(?: (?:policy|settings|notice))?|loading|(?:accept|reject) all(?: cookies)?|got it",
+    "manage preferences",
+) + r"\b"
+MENU_LINE = re.compile(rf"(?:[\W_]*+{MENU_ITEM})++[\W_]*+")  # ++, *+: never tried another way
+MENU_ITEM = re.compile(rf"\b{MENU_ITEM}")
 SEPARATOR = re.compile(r"\s*(?:[|»·•→]|\s[/>]\s|::)\s*")
 
-# the page's furniture: a whole line, or a sentence in one, of at most 25 words
-CHROME = re.compile(r"\b" + any_of(
-    "skip to (?:main )?(?:content|navigation)|toggle (?:navigation|menu)|you are here:",
-    r"all rights reserved|copyright (?:\(c\)|©)? ?\d{4}",
-    r"(?:subscribe|sign up) (?:to|for) (?:our|the|my)\b.*(?:newsletter|updates|list)",
+# the page's furniture: these phrases make up half a sentence, or three signs of a cookie notice
+FURNITURE = re.compile(r"(?<!\w)" + any_of(
+    "skip to (?:main )?(?:content|navigation)|toggle (?:navigation|menu)|you are here: .*",
+    r"all rights reserved|(?:copyright (?:\(c\) |© ?)?|© ?)\d{4}.{0,30}|powered by \w+$",
+    "(?:subscribe|sign up) (?:to|for) (?:our|my) .{0,60}(?:newsletter|updates|list)",
     "share (?:this|on|via) (?:facebook|twitter|linkedin|e-?mail|page|post|story|article)",
-    r"(?:follow|like|find) us on|back to top|leave a (?:reply|comment)|\d+ comments?\b.*\|",
-    r"you must (?:be logged|log) in|(?:enable|turn on|requires?) javascript|powered by \w+$",
-    r"terms of (?:use|service) (?:and|\|)|privacy policy|print this page|e-?mail this page",
-    "404 (?:not found|error)|page not found|access denied|lorem ipsum",
-    "your browser (?:is|does|doesn)",
-) + r"|©\s?\d{4}")
-CHROME_START = re.compile(r"\W*" + any_of(
-    r"posted (?:by|on|in)\b.*(?:\||\d)|(?:read|see) (?:more|next)\b|(?:click|tap) here",
-    r"related (?:articles|posts|stories)|most popular|advertisement\b|sponsored\b",
-    r"page \d+ of \d+|loading\b|got it!?$",
+    r"(?:follow|like|find) us on \w+|back to top|(?:e-?mail|print) this page",
+    r"posted (?:by|on|in) .{0,60}\d|\d+ comments?(?= \|)|leave a (?:reply|comment)",
+    "you must (?:be logged|log) in.*|please (?:enable|turn on) javascript.*",
+    "(?:read|see) more: .*|related (?:articles|posts|stories)|most popular (?:posts|stories)",
+    r"click here(?: to \w+)?|404 (?:not found|error)|page not found|access denied",
+    r"lorem ipsum dolor.*|page \d+ of \d+|terms of use|your browser does(?:n't| not) support.*",
 ))
-COOKIES = re.compile(any_of(
-    r"\bcookies? (?:policy|settings|preferences|notice|consent|banner)",
-    r"\b(?:accept|reject|allow|manage|disable|enable) "
-    r"(?:all|(?:the |all |only )?(?:necessary |our )?cookies)\b",
-    r"\bwe use (?:\w+ )?cookies", r"\bour use of cookies",
-    "we (?:value|respect) your privacy", "manage (?:your )?(?:preferences|consent)",
-))
-WEB_WORD = re.compile(r"\b" + any_of(
-    "(?:web)?(?:sites?|pages?)|browsers?|devices?|consent|privacy|services|partners|analytics",
-    r"advertis\w+",
-) + r"\b")
-CHROME_HINTS = (
-    "cookie|privacy|reserved|copyright|©|skip to|toggle|you are here|newsletter|subscribe|sign up|"
-    "share |follow us|like us|find us|back to top|leave a |comment|log in|logged|javascript|"
-    "powered by|terms of|this page|not found|404|denied|lorem|browser|posted|more|next| here|"
-    "related|popular|advertis|sponsor|page |loading|got it|accept all|manage |reject all"
+COOKIES = re.compile(
+    r"(?=.*(?:use[sd]?|use of|accept|access|set|allow) (?:\w+ )?cookies|.*cookies (?:help|to)"
+    r"|.*cookie (?:policy|notice|settings))"
+    r"(?=.*\b(?:we|us|our|your?|this (?:web)?site)\b)"
+    r"(?=.*\b(?:experience|(?:web)?site|device|browser?|services|agree|continue|audience|read our"
+    r"|accept|analytics|advertis\w+|consent|partners|preferences|traffic)\b)")
+HINTS_AT_FURNITURE = (
+    "cookie|reserved|copyright|©|skip to|toggle|you are here|subscribe|sign up|share |us on|more:|"
+    "back to top|this page|posted|comment|leave a |must |javascript|powered|related|popular|click|"
+    "404|not found|denied|lorem|page |terms of|browser"
 ).split("|")
 
 
-def is_menu(line):
-    if line.endswith((".", "!", "?", ",", ";")) or len(line) > 400:
-        return False  # a sentence: "Help, help, help!"
+def menu_items(line):
+    """How many there are in a line in small letters; 0: it is no menu."""
+    if len(line) > 400 or line.endswith((".", "!", "?", ",", ";")) or line[:1] in "#|":
+        return 0  # a sentence ("Help, help, help!"), a title, a table's row
     if MENU_LINE.fullmatch(line):
-        return True
+        return len(MENU_ITEM.findall(line))
     items = [item for item in SEPARATOR.split(line) if item]
+    if len(items) < 3 or any(len(item.split()) > 5 for item in items):
+        return 0
     known = sum(bool(MENU_LINE.fullmatch(item)) for item in items)
-    short = all(len(item.split()) <= 5 for item in items)
-    return len(items) >= 3 and known * 2 >= len(items) and short
+    return len(items) if known * 2 >= len(items) else 0
 
 
-def is_chrome(sentence):
-    if COOKIES.search(sentence) or ("cookies" in sentence and WEB_WORD.search(sentence)):
+def is_furniture(sentence):
+    found = " ".join(match[0] for match in FURNITURE.finditer(sentence))
+    if found and len(found.split()) * 2 >= len(sentence.split()):
         return True
-    found = CHROME_START.match(sentence) or CHROME.search(sentence)
-    return bool(found) and len(sentence.split()) <= 25
+    return "cookie" in sentence and bool(COOKIES.match(sentence))
+
+
+def without_furniture(line):
+    """The line's other sentences where they are half of it, else nothing."""
+    sentences = re.split(r"(?<=[.!?|])\s+", line)
+    small = [sentence.lower().strip() for sentence in sentences]
+    if not any(map(is_furniture, small)):
+        return line
+    good = " ".join(sentence for sentence, low in zip(sentences, small)
+                    if not is_furniture(low) and not MENU_LINE.fullmatch(low))
+    return good if len(good.split()) * 2 >= len(line.split()) else ""
 
 
 def drop_boilerplate(text):
-    """Menus, cookie notices and furniture go: a line if most of it is that, else sentences."""
+    """Cookie notices and furniture go, and menus: lines that hold three items together, as one
+    such word may well be a title."""
     small = text.lower()
-    suspect = any(hint in small for hint in CHROME_HINTS)  # most texts have none: not searched
-    lines = []
-    for line in text.split("\n"):
-        small = line.strip().lower()
-        if is_menu(small):
+    suspect = any(hint in small for hint in HINTS_AT_FURNITURE)  # most texts: not searched
+    kept, doubtful, items = [], [], 0
+    for line in [*text.split("\n"), "the end"]:
+        found = menu_items(line.strip().lower())
+        if suspect and not found and line.strip():
+            line, before = without_furniture(line), line
+            if not line:
+                line, found = before, 3
+        if found or not line.strip():
+            doubtful.append(line)
+            items += found
             continue
-        if suspect and is_chrome(small):
-            good = good_sentences(line)
-            if len(good.split()) * 2 < len(line.split()):
-                continue
-            line = good
-        lines.append(line)
-    return "\n".join(lines)
-
-
-def good_sentences(line):
-    good = []
-    for sentence in re.split(r"(?<=[.!?|])\s+", line):
-        small = sentence.lower()
-        if not is_chrome(small) and not is_menu(small.strip()):
-            good.append(sentence)
-    return " ".join(good)
+        kept += doubtful if items < 3 else [line for line in doubtful if not line.strip()]
+        kept.append(line)
+        doubtful, items = [], 0
+    return "\n".join(kept[:-1])
 
 
 REPAIRS = [fix_mojibake, strip_markup, drop_control_characters, normalize_unicode, strip_licence,
@@ -282,24 +223,33 @@ FOREIGN = set("""
     le les des du et est une dans qui pour pas au ce der die das und ist ein eine den dem von zu mit
     auf nicht sich im o os as da do em um uma não com het een van dat op te zijn niet och att det
     som på av är""".split()) - ENGLISH
-SPAM = re.compile(r"\b" + any_of(
-    "buy (?:now|online|cheap)|order (?:now|today|online)|click here|act (?:now|fast)",
-    "limited (?:time )?offer|(?:100%|totally|absolutely) free|free (?:money|trial|gift|iphone)",
-    r"money[- ]back|risk[- ]free|winners?!|you(?:'ve| have)? won\b|casino|poker|jackpot|viagra",
-    r"cialis|cheap|no prescription|payday|loans?\b|replica|discounts?|weight loss",
-    r"earn (?:\$|money|up)|(?:work|week|day) from home|make money|bitcoin|crypto|forex|singles|xxx",
-    "call now|guaranteed?!?|lowest price|best price|special offer|bonus|followers|designer",
-    r"pills?\b|miracle|save \d+%|\d+% off|https?://\S+|www\.\S+|visit (?:our|http)",
-) + r"|\$\d[\d,]*|!!+|>>+")
-SPAM_HINTS = (
-    "!!|>>|http|www.|$|free|buy|order |click|casino|poker|cheap|offer|pill|loan|money|bonus|winner|"
-    "discount|% off|price|miracle|guarantee|earn |singles"
-).split("|")
-CODE_LINE = re.compile(r"^\s*" + any_of(
-    r"#include\b|#define\b|import \w[\w.]*;?$|from \w+ import|def \w+\(|class \w+[:({]",
-    r"return\b.*;$|@\w+$|[{}]\s*;?$",
-) + r"|[{]\s*$|[=()\[\]].*;\s*$", re.M)
-LETTERS = re.compile(r"[^\W\d_]+")
+SPAM_CALLS = re.compile(any_of(
+    r"\bbuy (?:now|online|cheap)|\border (?:now|today|online)|\bclick here|\bact (?:now|fast)",
+    r"\blimited (?:time )?offer|100% free|\bfree (?:money|trial|gift|iphone)|\bmoney[- ]back",
+    r"\brisk[- ]free|\bno prescription|\bearn (?:\$|money|up)|\bfrom home\b|\bmake money|!!+|>>+",
+    r"\bcall now|\b(?:lowest|best) price|\bspecial offer|\bsave \d+%|\d+% off|\bvisit (?:our|http)",
+    r"\byou(?: are a winner|(?:'ve| have)? won)\b",
+))
+SOLD = """casino poker jackpot viagra cialis cheap payday loan replica discount weight bonus
+    bitcoin crypto forex single xxx follower designer pill miracle""".split()
+SPAM_GOODS = re.compile(rf"\b{any_of(*SOLD)}s?\b")
+CODE_LINE = re.compile(any_of(
+    r"#(?:include|define)\b|import [\w.]+;?$|from [\w.]+ import|def \w+\(|class \w+[:({]|@\w+$",
+    r"[{}()\[\];,]+$|.*[{]$|return(?: \S+)?;$",
+    r"(?:if|for|while) ?\(.*;$|[\w.>:*&-]+\(.*\);$",  # not "(a) pay the rent;"
+    r"(?:[\w.*&<>\[\]:]+ ){0,3}[\w.*&>\[\]-]+ ?[-+*/|&^%]?= ?.*;$",
+))
+LETTERS = re.compile(r"[^\W_]+")
+
+
+def bare(words):
+    return [word.strip(".,;:!?\"'()").lower() for word in words[:5000]]
+
+
+def no_sentences(words):
+    """Fewer than one word in ten is a small one, of English or a neighbour."""
+    small = sum(word in ENGLISH or word in FOREIGN for word in bare(words))
+    return small * 10 < min(len(words), 5000)
 
 
 def too_short(text, words):
@@ -307,80 +257,85 @@ def too_short(text, words):
 
 
 def garbled(text, words):
-    """Lost characters, or never text (mean word length 3 to 10 in Gopher, here 2 to 12)."""
-    visible = len(text) - text.count(" ") - text.count("\n")
+    """A letter in thirty is lost; or no sentences, and mostly signs or words of over 12 letters."""
+    lost = text.count("\ufffd") + len(SURELY_GARBLED.findall(text))
+    if lost * 30 > len(text):
+        return True
+    visible = sum(map(len, words))
     letters = sum(map(len, LETTERS.findall(text)))
-    lost = text.count("\ufffd") + len(GARBLED_UTF8.findall(text))
-    mean_length = sum(map(len, words)) / len(words)
-    return lost * 200 > len(text) or letters * 2 < visible or not 2 <= mean_length <= 12
+    long = visible > 12 * len(words) and text.isascii()  # Chinese has no spaces
+    return (letters * 2 < visible or long) and no_sentences(words)
 
 
 def other_script(text, words):
-    """Fewer than four letters in five are Latin."""
+    """Fewer than four letters in five are Latin, or most have an accent: Cyrillic, misread."""
     if text.isascii():
         return False
     letters = [char for char in text if char.isalpha()]
     latin = sum(char < "\u0250" or "\u1e00" <= char <= "\u1eff" for char in letters)
-    return latin < 0.8 * len(letters)
+    plain = sum(char < "\x80" for char in letters)
+    return latin < 0.8 * len(letters) or plain * 2 < latin
 
 
 def other_language(text, words):
-    """More function words of our neighbours than English ones (Gopher asks for two of eight)."""
-    words = [word.strip(".,;:!?\"'()").lower() for word in words[:5000]]
+    """Three function words of our neighbours, more than English ones; or sentences without any."""
+    words = bare(words)
     english = sum(word in ENGLISH for word in words)
-    foreign = sum(word in FOREIGN for word in words)
-    return foreign > english or (len(words) >= 50 and english < 2)
+    foreign = [word for word in words if word in FOREIGN]
+    if len(foreign) > english and len(set(foreign)) >= 3 and len(foreign) * 10 >= len(words):
+        return True
+    if english >= 2 or len(words) < 50:
+        return False
+    written = sum(word.isalpha() for word in words)
+    return written >= 7 * (text.count("\n") + 1)  # a line: not a table, nor a list
 
 
 def source_code(text, words):
-    """A third of the lines read like a program (C4 drops every page with a brace)."""
-    lines = [line for line in text.split("\n") if line.strip()]
-    return len(CODE_LINE.findall(text)) * 3 > len(lines)
+    """A third of the lines and words read like a program (C4 drops every page with a brace)."""
+    lines = [line for line in map(str.strip, text.split("\n")) if line]
+    code = [line for line in lines if CODE_LINE.match(line)]
+    return len(code) * 3 > len(lines) and len(" ".join(code).split()) * 3 > len(words)
 
 
 def spam(text, words):
-    """Three different selling phrases or more, one in every twenty words."""
+    """Three different selling phrases or more, one in ten words: what is sold, and the call."""
     small = text.lower()
-    if not any(hint in small for hint in SPAM_HINTS):
+    if not any(word in small for word in SOLD):  # most texts: not searched
         return False
-    found = SPAM.findall(small)
-    return len(set(found)) >= 3 and len(found) * 20 >= len(words)
+    calls, goods = SPAM_CALLS.findall(small), SPAM_GOODS.findall(small)
+    many = len(set(calls + goods)) >= 3 and len(calls + goods) * 10 >= len(words)
+    return many and bool(calls) and bool(goods)
 
 
 def symbols(text, words):
-    """Gopher: a hash or dots for ten words, bullets before 90% of the lines, dots after 30%."""
+    """No sentences, and dots or a hash for every fourth word (Gopher: for every tenth)."""
     marks = text.count("#") + text.count("...") + text.count("\u2026")
-    if marks * 10 > len(words):
-        return True
-    lines = [line.strip() for line in text.split("\n") if line.strip()]
-    bullets = sum(line[0] in "•*-" for line in lines)
-    cut_off = sum(line.endswith(("...", "\u2026")) for line in lines)
-    return len(lines) > 3 and (bullets > 0.9 * len(lines) or cut_off > 0.3 * len(lines))
+    return marks * 4 > len(words) and no_sentences(words)
 
 
 def repeated_lines(text, words):
-    """Gopher: lines that stood before hold over 30% of the characters; half, below ten lines."""
+    """Lines that stood before hold half the characters, and a word comes three times (Gopher: 30%
+    of the characters, but so does a refrain)."""
     lines = [line.strip() for line in text.split("\n") if len(line.split()) > 2]
     again = sum(len(line) * (count - 1) for line, count in Counter(lines).items())
-    return again > (0.3 if len(lines) >= 10 else 0.5) * sum(map(len, lines))
+    return again * 2 > sum(map(len, lines)) and len(set(words)) * 3 < len(words)
 
 
 def repeated_phrases(text, words):
-    """One phrase of four words makes up 60% of the text, or six words of seven stood before, or it
-    packs to a tenth (our rules: Gopher's 16% drops lists of questions that all begin alike)."""
+    """Two of: one phrase of four words makes up 60% of the text, six words of seven stood before,
+    it packs to a tenth (our rules: Gopher's 16% drops lists of questions that begin alike)."""
     if len(words) < 20:
         return False
     words, start = words[:5000], text[:20000]
     most = max(Counter(zip(words, words[1:], words[2:], words[3:])).values())
-    if most > 2 and most * 4 > 0.6 * len(words):
-        return True
-    if len(set(words)) * 7 < min(len(words), 500):
-        return True
-    return len(zlib.compress(start.encode())) * 10 < len(start)
+    phrase = most > 2 and most * 4 > 0.6 * len(words)
+    few = len(set(words)) * 7 < min(len(words), 500)
+    return phrase + few + (len(zlib.compress(start.encode())) * 10 < len(start)) >= 2
 
 
 FILTERS = [too_short, garbled, other_script, other_language, source_code, spam, symbols,
            repeated_lines, repeated_phrases]
+NEED_ENGLISH = ("other_script", "other_language", "spam")
 
 
 # ---- the whole of cleaning
@@ -396,23 +351,27 @@ class Report:
     def add(self, original, repairs, reason):
         self.documents += 1
         self.kept += not reason
-        for name, example in repairs:
-            self.count(self.repairs[name], example)
+        acted = [(self.repairs[name], example) for name, example in repairs]
         if reason:
-            self.count(self.filters[reason], decode_bytes(original)[:120])
-
-    def count(self, entry, example):
-        entry["count"] += 1
-        if len(entry["examples"]) < 2:
-            entry["examples"].append(example)
+            acted.append((self.filters[reason], decode_bytes(original)[:120]))
+        for entry, example in acted:
+            entry["count"] += 1
+            if len(entry["examples"]) < 2:
+                entry["examples"].append(example)
 
     def lines(self):
-        """One line for each rule that acted, for the screen."""
+        """(repaired or dropped, count, name, example) for each rule that acted."""
         for verb, family in (("repaired", self.repairs), ("dropped", self.filters)):
             for name, entry in family.items():
                 if entry["count"]:
-                    example = " ".join(entry["examples"][0].split())[:90]
-                    yield f"  {verb:8} {entry['count']:7,}  {name:24} {example}"
+                    yield verb, entry["count"], name, " ".join(entry["examples"][0].split())[:90]
+
+    def why_nothing_is_left(self):
+        dropped = [line[1:] for line in self.lines() if line[0] == "dropped"]
+        by = ", ".join(f'{name} {count:,} ("{example[:40]}")' for count, name, example in dropped)
+        flags = "--language any, or " * any(name in NEED_ENGLISH for _, name, _ in dropped)
+        return (f"cleaning dropped all of the {self.documents:,} documents, by {by}: "
+                f"try {flags}--raw, which takes the text as it is")
 
 
 def around_the_change(before, after):
@@ -428,28 +387,17 @@ def repair_and_filter(original, language="en"):
         before, text = text, repair(text)
         if text != before:
             repairs.append((repair.__name__, around_the_change(before, text)))
-    text = text.strip("\n")
+    if repairs:
+        text = text.strip("\n")
     words = text.split()
     for rule in FILTERS:
-        if language != "en" and rule in (other_script, other_language, spam):
-            continue
-        if rule(text, words):
+        if (language == "en" or rule.__name__ not in NEED_ENGLISH) and rule(text, words):
             return text, rule.__name__, repairs, None
     return text, None, repairs, fingerprint(text)
 
 
 def repair_and_filter_all(originals, language):
     return [repair_and_filter(original, language) for original in originals]
-
-
-def all_cleaned(documents, language, workers):
-    """(original, what became of it) for each document, in order."""
-    if workers < 2:
-        yield from ((original, repair_and_filter(original, language)) for original in documents)
-        return
-    work = partial(repair_and_filter_all, language=language)
-    for batch, cleaned in in_order(work, batches(documents, most=256), workers):
-        yield from zip(batch, cleaned)
 
 
 def clean(documents, report=None, language="en", workers=1, raw=False):
@@ -459,15 +407,18 @@ def clean(documents, report=None, language="en", workers=1, raw=False):
     filter by script and language; workers: processes; raw: keep everything as it is, only decoded.
     """
     report, duplicates = report or Report(), Duplicates()
+    work = partial(repair_and_filter_all, language=language)
+    jobs = batches(documents, most=256)
     if raw:
-        answers = ((original, (decode_bytes(original), None, [], None)) for original in documents)
+        answers = ((job, [(decode_bytes(text), None, [], None) for text in job]) for job in jobs)
     else:
-        answers = all_cleaned(documents, language, workers)
-    for original, (text, reason, repairs, print_) in answers:
-        if print_:
-            reason = duplicates.find(*print_)
-        report.add(original, repairs, reason)
-        yield (original, reason) if reason else (text, None)
+        answers = in_order(work, jobs, workers) if workers > 1 else ((job, work(job)) for job in jobs)
+    for job, cleaned in answers:
+        for original, (text, reason, repairs, print_) in zip(job, cleaned):
+            if print_:
+                reason = duplicates.find(*print_)
+            report.add(original, repairs, reason)
+            yield (original, reason) if reason else (text, None)
 
 
 def clean_to_file(planted_documents, path, config, count_dirt):
@@ -488,11 +439,11 @@ def clean_to_file(planted_documents, path, config, count_dirt):
                 characters += len(text)
                 file.write(json.dumps(text, ensure_ascii=False) + "\n")
         if characters == 0:
-            raise run.UserError(
-                f"nothing is left of the text after cleaning ({report.documents} documents): "
-                "is it English? Try --language any, or --raw")
+            raise run.UserError(report.why_nothing_is_left())
     print(f"clean: kept {report.kept:,} of {report.documents:,} documents, "
-          f"{characters / 1e6:.1f} million characters", *report.lines(), sep="\n")
+          f"{characters / 1e6:.1f} million characters")
+    for verb, count, name, example in report.lines():
+        print(f"  {verb:8} {count:7,}  {name:24} {example}")
     figures = {"characters": characters, "documents": report.documents, "kept": report.kept,
                "repairs": report.repairs, "filters": report.filters}
     return figures | dirt_figures(grade) if count_dirt else figures

@@ -1,15 +1,21 @@
 """Documents from files, folders, globs and http(s) addresses, one at a time.
 
-in    paths and addresses of .txt .md .html .jsonl .parquet files, each also .gz
+in    paths and addresses of .txt .md .html .jsonl .parquet files, each also .gz; where one is
+      named, .json (lines or an array) and .csv
 out   gather(sources) -> documents, str or (as they came) bytes; cleaning decodes them
 see   what was fetched lies in out/downloads/ and is not fetched again
 """
+import contextlib
+import csv
 import glob
 import gzip
 import http.client
+import io
 import json
+import re
 import zlib
 from hashlib import blake2b
+from itertools import chain, islice
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
@@ -18,13 +24,34 @@ import run
 from run import UserError
 
 KINDS = (".txt", ".md", ".html", ".htm", ".jsonl", ".parquet")
-LONGEST = 1 << 22  # bytes; a longer .txt is cut between paragraphs, so that memory stays flat
+NAMED_KINDS = (".json", ".ndjson", ".csv", ".tsv")  # read where named: folders hold others
+PASSAGE = 1 << 12  # bytes, about: a longer .txt is cut between paragraphs
+LONGEST = 1 << 16  # bytes; a longer line is cut between words, so that memory stays flat
 PATIENCE = 30  # seconds for a server that sends nothing
+
+
+# ---- bytes -> text
+UTF16_MARKS = b"\xff\xfe", b"\xfe\xff"
+
+
+def decode_bytes(text):
+    """UTF-16 by its mark; UTF-8, a few bad bytes lost; else Windows-1252, the web's word for all
+    the rest (WHATWG Encoding, section 4.2)."""
+    if isinstance(text, str):
+        return text
+    if text.startswith(UTF16_MARKS):
+        return text.decode("utf-16", "replace")
+    decoded = text.decode("utf-8-sig", "replace")
+    lost = decoded.count("\ufffd")
+    if not lost:
+        return decoded
+    good = sum(char > "\x7f" for char in decoded) - lost  # hardly ever right by chance
+    return decoded if good >= lost else text.decode("cp1252", "replace")
 
 
 # ---- which files
 def is_address(source):
-    return source.startswith(("http://", "https://"))
+    return source.lower().startswith(("http://", "https://"))
 
 
 def is_packed(path):
@@ -68,17 +95,17 @@ def inputs(sources):
 # ---- downloads
 def download(address, folder):
     """Fetches an address into the folder, once, and returns the path. Raises UserError."""
-    name = Path(urlsplit(address).path).name or "index.html"
-    if kind_of(name) not in KINDS:
-        name += ".html"
-    path = Path(folder) / f"{blake2b(address.encode(), digest_size=4).hexdigest()}-{name}"
-    if not path.exists():
-        try:
+    try:
+        name = Path(urlsplit(address).path).name[-80:] or "index.html"
+        if kind_of(name) not in KINDS + NAMED_KINDS:
+            name += ".html"
+        path = Path(folder) / f"{blake2b(address.encode(), digest_size=4).hexdigest()}-{name}"
+        if not path.exists():
             with run.atomic(path) as temporary:
                 fetch(address, temporary)
-        except (OSError, ValueError, http.client.HTTPException) as error:
-            raise UserError(f"{address} cannot be fetched ({str(error) or type(error).__name__}): "
-                            "fetch it with curl or wget, and give the file") from None
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        raise UserError(f"{address} cannot be fetched ({str(error) or type(error).__name__}): "
+                        "fetch it with curl or wget, and give the file") from None
     return path
 
 
@@ -96,46 +123,102 @@ def fetch(address, path):
 
 
 # ---- documents of a file
-def read_plain(file):
-    """Bytes of at most LONGEST, cut after an empty line where there is one, else after a line."""
-    rest = b""
-    while fresh := file.read(LONGEST - len(rest)):
-        rest += fresh
-        if len(rest) < LONGEST:
-            continue  # a short read: a pipe, or the end
-        cut = last_break(rest)
-        yield rest[:cut]
-        rest = rest[cut:]
-    if rest:
-        yield rest
+@contextlib.contextmanager
+def opened(path):
+    """The file's bytes, unpacked, UTF-16 made UTF-8."""
+    try:
+        with gzip.open(path) if is_packed(path) else open(path, "rb") as file:
+            if file.peek(2).startswith(UTF16_MARKS):
+                file = io.BufferedReader(io.BytesIO(decode_bytes(file.read()).encode()))
+            yield file
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise UserError(f"{path} cannot be unpacked ({error}): it is cut short or no gzip file; "
+                        "fetch it again") from None
 
 
-def last_break(text):
-    """The last place where UTF-8 bytes are best cut: a paragraph's end, a line's, a character's."""
-    for end in (b"\n\n", b"\n"):
-        if end in text:
-            return text.rindex(end) + len(end)
-    place = len(text) - 1
-    while place > len(text) - 4 and text[place] & 0xC0 == 0x80:  # 10xxxxxx goes on with one
-        place -= 1
-    return max(1, place)
+def read_plain(path):
+    """Bytes: passages of some paragraphs each, which join to the whole; their number tells how
+    much can be held out."""
+    passage, lines, size = b"", [], 0
+    with opened(path) as file:
+        while line := read_line(file):
+            lines.append(line)
+            size += len(line)
+            if size > (4 * PASSAGE if line.strip() else PASSAGE):  # where no paragraph ends
+                if passage:
+                    yield passage
+                passage, lines, size = b"".join(lines), [], 0
+    if size * 4 > PASSAGE and passage:
+        yield passage
+        passage = b""
+    yield passage + b"".join(lines)
 
 
-def read_jsonl(file, path, text_field):
-    for number, line in enumerate(file, 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise UserError(f"{path}:{number} is not JSON ({error}): "
-                            f'each line needs {{"{text_field}": ...}}') from None
-        if not isinstance(row, dict) or not isinstance(row.get(text_field), str):
+def read_line(file):
+    """At most LONGEST bytes and, of a longer line, the rest of the word, or of the letter."""
+    line = file.readline(LONGEST)
+    while not line[-1:].isspace() and (after := file.peek(1)[:1]):
+        if len(line) > LONGEST + 60 and not b"\x80" <= after < b"\xc0":  # 10xxxxxx: goes on
+            break
+        line += file.read(1)
+    return line
+
+
+def json_rows(path):
+    """Yields (line number, value): JSON lines, or one JSON array or object over any lines."""
+    with opened(path) as file:
+        lines = enumerate(map(decode_bytes, file), 1)  # U+2028 ends none
+        lines = ((number, line.strip()) for number, line in lines if line.strip())
+        start = list(islice(lines, 2))
+        if len(start) == 2 and start[0][1][0] + start[0][1][-1] in ("{}", "[]", '""'):
+            for number, line in chain(start, lines):
+                yield number, parse_json(line, f"{path}:{number}")
+        elif start:
+            whole = "\n".join(line for _, line in chain(start, lines))
+            value = parse_json(whole, f"{path}:{start[0][0]}")
+            yield from enumerate(value if isinstance(value, list) else [value], start[0][0])
+
+
+def parse_json(text, place):
+    """The value; a half of a character (a lone surrogate) becomes U+FFFD."""
+    try:
+        value = json.loads(text)
+        if "\\ud" in text.lower():
+            text = json.dumps(value, ensure_ascii=False)
+            value = json.loads(re.sub("[\ud800-\udfff]", "\ufffd", text))
+        return value
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{place} is not JSON ({error}): give one value a line, or one array"
+                        ) from None
+
+
+def read_json(path, text_field):
+    for number, row in json_rows(path):
+        text = row.get(text_field, row) if isinstance(row, dict) else row
+        if not isinstance(text, str | None):
             known = isinstance(row, dict) and ", ".join(row)
             has = f"it has {known}" if known else "each line needs one"
             raise UserError(f'{path}:{number} has no text in "{text_field}" ({has}): '
                             "name the field with --text-field")
-        yield row[text_field]
+        yield text
+
+
+def check_column(path, text_field, columns):
+    if text_field not in columns:
+        raise UserError(f'{path} has no column "{text_field}" (it has {", ".join(columns)}): '
+                        "name it with --text-field")
+
+
+def read_csv(path, text_field):
+    csv.field_size_limit(1 << 30)
+    with opened(path) as file:
+        separator = "\t" if kind_of(path) == ".tsv" else ","
+        rows = csv.DictReader(map(decode_bytes, file), delimiter=separator)
+        try:
+            check_column(path, text_field, rows.fieldnames or [text_field])
+            yield from (row[text_field] for row in rows)
+        except csv.Error as error:
+            raise UserError(f"{path}:{rows.line_num} cannot be read as a table: {error}") from None
 
 
 def read_parquet(path, text_field):
@@ -150,31 +233,25 @@ def read_parquet(path, text_field):
         table = parquet.ParquetFile(path)
     except Exception as error:  # pyarrow raises its own kinds
         raise UserError(f"{path} cannot be read as parquet: {error}") from None
-    columns = table.schema_arrow.names
-    if text_field not in columns:
-        raise UserError(f'{path} has no column "{text_field}" (it has {", ".join(columns)}): '
-                        "name it with --text-field")
+    check_column(path, text_field, table.schema_arrow.names)
     for batch in table.iter_batches(batch_size=1024, columns=[text_field]):
-        yield from (text for text in batch.column(0).to_pylist() if text is not None)
+        yield from batch.column(0).to_pylist()
 
 
 def read_documents(path, text_field="text"):
-    """The lines of .jsonl, the rows of .parquet, else the whole file (a long .txt in parts)."""
+    """The rows of .jsonl, .csv, .parquet (None: without text), a whole page, a text's passages."""
     kind = kind_of(path)
-    if kind == ".parquet":
+    if kind in (".jsonl", ".ndjson", ".json"):
+        yield from read_json(path, text_field)
+    elif kind in (".csv", ".tsv"):
+        yield from read_csv(path, text_field)
+    elif kind == ".parquet":
         yield from read_parquet(path, text_field)
-        return
-    try:
-        with gzip.open(path, "rb") if is_packed(path) else open(path, "rb") as file:
-            if kind == ".jsonl":
-                yield from read_jsonl(file, path, text_field)
-            elif kind in (".html", ".htm"):
-                yield file.read()
-            else:
-                yield from read_plain(file)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise UserError(f"{path} cannot be unpacked ({error}): it is cut short or no gzip file; "
-                        "fetch it again") from None
+    elif kind in (".html", ".htm"):
+        with opened(path) as file:
+            yield file.read()
+    else:
+        yield from read_plain(path)
 
 
 def gather(sources, text_field="text", cache="out/downloads"):
@@ -182,7 +259,18 @@ def gather(sources, text_field="text", cache="out/downloads"):
 
     sources: iterable of paths, folders, globs, addresses; cache: where downloads go.
     """
+    read, documents = [], 0
     for source in map(str, sources):
         files = [download(source, cache)] if is_address(source) else files_of(source)
         for path in files:
-            yield from read_documents(path, text_field)
+            read.append(str(path))
+            without = 0
+            for document in read_documents(path, text_field):
+                without += document is None
+                if document and not document.isspace():
+                    documents += 1
+                    yield document
+            if without:
+                print(f"{path}: {without:,} rows without text skipped")
+    if read and not documents:
+        raise UserError(f"{' '.join(read[:3])}{' ...' * (len(read) > 3)}: empty, no text in it")

@@ -56,6 +56,23 @@ def split_documents(path, heldout_share=0.01, heldout_tail=0.0, characters=0):
                 yield "heldout", tail
 
 
+def tail_to_hold_out(path, share, tail, characters):
+    """`tail`, or a tenth, said in one line, where `share` would leave one of the sides empty."""
+    if not tail:
+        sides = set()
+        for side, _ in split_documents(path, share):
+            sides.add(side)
+            if len(sides) == 2:
+                return 0.0
+        tail = 0.1
+        print(f"too few documents for --heldout-share {share:g}: the last tenth of the text is "
+              "held out instead (--heldout-tail 0.1)")
+    if not 0 < int(characters * (1 - tail)) < characters:
+        raise run.UserError(f"the text has only {characters} characters, of which {tail:g} cannot "
+                            "be held out: give more text")
+    return tail
+
+
 def place_of(text):
     """Between 0 and 1, evenly spread over texts."""
     return int.from_bytes(blake2b(text.encode(), digest_size=4).digest(), "big") / 2**32

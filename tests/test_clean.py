@@ -1,13 +1,17 @@
 """Cleaning keeps what people wrote and drops what the web put around it; each claim on small texts
 worked by hand, then on planted dirt."""
 import random
+import time
+from types import SimpleNamespace
 
 import pytest
 
 from data import world
-from data.clean import FILTERS, REPAIRS, Report, clean, fix_mojibake, repair_and_filter
+from data.clean import (FILTERS, REPAIRS, Report, clean, clean_to_file, fix_mojibake,
+                        repair_and_filter)
 from data.duplicates import Duplicates, fingerprint
 from data.world.dirt import WHOLE, WRAPPED, CleaningGrade, Planted, plant, shingle_jaccard
+from run import UserError
 
 GOOD = ("The capital of France is Paris. People in France speak French, and they are proud of it. "
         "It's a country in Europe with a long coast.")
@@ -54,9 +58,70 @@ def test_what_the_web_wraps_around_a_text_goes_and_the_text_stays(dirty):
     "1. What is the capital of France?\n2. Which language do people speak in France?\n"
     "3. Where in the world is France?",
     "He asked for his driving licence at the office and was told to come again on Monday.",
+    # markup that is none, or is spoken of
+    "The ratio is $p(a_t | a_{<t})$, and it is written out below, where the loss is > 0.",
+    "The claim holds where a<b and c>d, or a<i>b, for every pair of numbers.",
+    "A note begins with `<!--` in such a file, and all that follows is left out.",
+    "A note begins with <!-- in such a file and ends with --> some lines below.",
+    "To make a word bold, write <b> before it and </b> after it, or use a style.",
+    "For a page, write:\n```html\n<html><body><p>Hello</p></body></html>\n```\nThat is all.",
+    "The map is a Map<String, List> here, and x[i] is the first of them; [b] is a note.",
+    "Write `&amp;` for the sign &, and see https://example.org/?a=1&copy=2 for the rest.",
+    # letters
+    "The unit cell has an area of 52.3 Å² and a volume of 410 Å³, as it was measured.",
+    "The paper had the word “AMANHÃ” on its front page, and a photo of the city.",
+    # licences and furniture in sentences
+    "The Free Software Foundation wrote the GNU General Public License, under which you may "
+    "redistribute a program free of charge, but without any warranty.",
+    "Loading the dishwasher is an art. Put the plates at the bottom.",
+    "See more of the world before you are old. The privacy policy of the firm was criticised.",
+    "A site uses cookies to know who has come back. In our kitchen we use cookies with nuts.",
+    "## Help\n\nAsk on the list, or write to the people who made it.\n\n## Links\n\nThere are two.",
+    "| News | Events | Price |\n|---|---|---|\n| the fair | a walk | 3 |\n| the film | a talk | 7 |",
+    # prices, statutes, lists, dots, tables
+    "Its revenue rose to $120 million from $95 million, and its profit was $14 million, so the "
+    "board will pay a dividend; see https://example.org/a and https://example.org/b for it.",
+    "The tenant shall:\n(a) pay the rent on time;\n(b) keep the rooms clean, as in (a);\n"
+    "(c) give notice under section 4(b);\n(d) leave the keys with the owner.",
+    "# Bird songs\n\n## Install\n\nRun it once.\n\n## Use\n\n### Options\n\nThere is one.",
+    "- buy milk\n- call the plumber\n- mend the bike\n- water the plants\n- pay the bill",
+    "Well... I don't know...\nYou mean...\nYes... it was him...\nAnd I thought...",
+    "City 1990 2000 2010\nBern 12.5 14.0 15.1\nOslo 45.8 50.9 58.7\nRome 27.9 26.6 26.2",
+    "No, no. Die, villain, by the sword of a man!",
 ])
 def test_clean_text_that_looks_like_dirt_stays_as_it_is(text):
     assert kept(text) == text
+
+
+@pytest.mark.parametrize("page, text", [
+    (f'<form id="f" method="post"><p>{GOOD}</p></form>', GOOD),
+    (f"<html><body><header><p>{GOOD}</p></header></body></html>", GOOD),
+    (f'<p><img alt="A > B" src="x.png">{GOOD}</p>', GOOD),
+    (f"{GOOD}<!-- a note -->", GOOD),
+    (f"<p>{GOOD}\n<p>{GOOD}", f"{GOOD}\n\n{GOOD}"),
+    ("<table><tr><td>Paris</td><td>is in France</td></tr><tr><td>Rome</td><td>is in Italy</td></tr>"
+     "</table>", "Paris\tis in France\n\nRome\tis in Italy"),
+    (f"<html><body><p>Where a[i] is 3 and [b]bold[/b] is set: {GOOD}</p></body></html>",
+     f"Where a[i] is 3 and bold is set: {GOOD}"),
+])
+def test_markup_goes_and_its_text_stays(page, text):
+    assert kept(page) == text
+
+
+@pytest.mark.parametrize("unit", [
+    "\n", " ", "\t\n", "<button class=a>", "<!-- ", "<script>", "<a b='", "`", "[b]", "-->", "Â ",
+    "login / register | ", "home ", "home\n\n", "copyright 2004 ", "subscribe to our ", "# licence\n",
+    "; ", "a = ", "... ", "word ", "\x1b[0", "&amp", "cookies ", "a.b!", "e\u0301\u0323", "(", "x(",
+])
+def test_cleaning_takes_time_in_proportion_to_the_text(unit):
+    def seconds(n):
+        text = "The book begins here." + unit * n + "And it ends here, on the last page."
+        started = time.process_time()
+        repair_and_filter(text)
+        return time.process_time() - started
+
+    few = max(seconds(5_000), 0.01)
+    assert min(seconds(40_000) for _ in range(2)) < 25 * few
 
 
 @pytest.mark.parametrize("text, reason", [
@@ -69,9 +134,17 @@ def test_clean_text_that_looks_like_dirt_stays_as_it_is(text):
     ("BUY NOW!!! Cheap pills online, no prescription, click here >>> 100% free bonus!!!", "spam"),
     ("the best of all is this: " * 50, "repeated_phrases"),
     ("This line is said again and again.\n" * 12, "repeated_lines"),
+    ("#sun #sea #travel ... #food #love ... #photo #city", "symbols"),
+    (RUSSIAN.encode("cp1251").decode("cp1252"), "other_script"),
 ])
 def test_each_filter_drops_its_kind_and_says_so(text, reason):
     assert repair_and_filter(text)[1] == reason
+
+
+def test_a_long_menu_is_read_once():
+    started = time.process_time()
+    repair_and_filter("login / register / sign in / " * 13 + "and the words of others")
+    assert time.process_time() - started < 0.1
 
 
 def test_dirt_of_an_untuned_seed_goes_and_clean_text_stays():
@@ -160,6 +233,18 @@ def test_clean_answers_in_order_with_the_original_and_a_reason_on_any_number_of_
     assert list(clean(documents, workers=2)) == answers
 
 
+@pytest.mark.parametrize("content, text", [
+    (RUSSIAN.encode() + b"\xff", RUSSIAN + "\ufffd"),
+    (RUSSIAN.encode()[:-2] + b".", RUSSIAN[:-2] + "\ufffd."),
+    (RUSSIAN.encode("utf-16"), RUSSIAN),
+    ("\ufeff".encode("utf-16-be") + RUSSIAN.encode("utf-16-be"), RUSSIAN),
+    (b"\xef\xbb\xbf" + RUSSIAN.encode(), RUSSIAN),
+    ("Café is old, and “so” is this.".encode("cp1252"), "Café is old, and “so” is this."),
+])
+def test_a_bad_byte_costs_one_letter_and_utf_16_is_told_by_its_mark(content, text):
+    assert list(clean([content], language="any")) == [(text, None)]
+
+
 def test_any_language_keeps_other_scripts_and_raw_keeps_everything():
     assert list(clean([RUSSIAN], language="any")) == [(RUSSIAN, None)]
     documents = ["x", "<p>", RUSSIAN]
@@ -170,6 +255,23 @@ def test_cleaning_a_clean_text_again_changes_nothing():
     planted = plant(world.documents(seed=8, size=0.05), seed=8)
     texts = [text for text, reason in clean(one.text for one in planted) if reason is None]
     assert [text for text, reason in clean(texts) if reason is None] == texts
+
+
+def clean_all(texts, path, **settings):
+    config = SimpleNamespace(**{"language": "en", "raw": False} | settings)
+    planted = [Planted(text, None, None) for text in texts]
+    return clean_to_file(iter(planted), path, config, count_dirt=False)
+
+
+def test_where_all_is_dropped_one_line_says_by_what_and_which_flag_helps(tmp_path):
+    mistake = (r'all of the 3 documents, by too_short 1 \("Home"\), other_script 2 '
+               r'\("Столица этой.*"\): try --language any, or --raw')
+    with pytest.raises(UserError, match=mistake) as raised:
+        clean_all([RUSSIAN, "Home", RUSSIAN + " Зимой там холодно."], tmp_path / "x")
+    assert "\n" not in str(raised.value) and len(str(raised.value)) < 300
+    with pytest.raises(UserError, match=r'by too_short 1 \("Home"\): try --raw'):
+        clean_all(["Home"], tmp_path / "x", language="any")
+    assert clean_all(["Home"], tmp_path / "x", raw=True)["kept"] == 1
 
 
 def test_every_rule_is_named_in_the_report():

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from data import gather as gather_module
-from data.gather import LONGEST, download, gather, inputs, read_documents
+from data.gather import (LONGEST, PASSAGE, download, gather, inputs, json_rows,
+                         read_documents)
 from run import UserError
 
 
@@ -64,6 +65,52 @@ def test_parquet_without_pyarrow_says_what_to_do(tmp_path, monkeypatch):
         texts(make(tmp_path / "a.parquet", b"PAR1"))
 
 
+ROWS = [{"text": "one"}, {"text": "two\u2028and more"}, {"text": None}]
+LINES = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in ROWS)
+
+
+@pytest.mark.parametrize("name, content", [
+    ("x.jsonl", LINES.encode()),
+    ("x.jsonl", b"\xef\xbb\xbf" + LINES.encode()),
+    ("x.jsonl", LINES.encode("utf-16")),
+    ("x.jsonl.gz", gzip.compress(LINES.encode("utf-16"))),
+    ("x.json", LINES.encode()),
+    ("x.json", json.dumps(ROWS).encode()),
+    ("x.jsonl", json.dumps(ROWS, indent=1).encode()),
+    ("x.json", b"[" + LINES.encode().replace(b"\n", b"\n,")[:-1] + b"]"),
+    ("x.csv", "text,n\none,1\n\"two\u2028and more\",2\n,3\n".encode()),
+    ("x.tsv", "\ufefftext\tn\none\t1\ntwo\u2028and more\t2\n".encode("utf-16")),
+])
+def test_rows_are_read_as_what_they_are(tmp_path, name, content):
+    assert texts(make(tmp_path / name, content)) == ["one", "two\u2028and more"]
+
+
+def test_a_row_without_text_is_counted(tmp_path, capsys):
+    assert texts(make(tmp_path / "x.jsonl", LINES.encode())) == ["one", "two\u2028and more"]
+    assert capsys.readouterr().out.endswith("x.jsonl: 1 rows without text skipped\n")
+
+
+def test_half_a_character_becomes_the_sign_for_a_lost_one(tmp_path):
+    path = make(tmp_path / "x.jsonl", rb'{"text": "Paris \ud83d"}' + b"\n" + rb'["\ud83d\ude00\udc00"]')
+    assert list(json_rows(path)) == [(1, {"text": "Paris \ufffd"}), (2, ["\U0001f600\ufffd"])]
+
+
+def test_one_bad_byte_costs_one_letter_of_a_row(tmp_path):
+    assert texts(make(tmp_path / "x.jsonl", '{"text": "é è \xff"}'.encode("utf-8").replace(
+        "\xff".encode(), b"\xff"))) == ["é è \ufffd"]
+
+
+@pytest.mark.parametrize("name, content", [
+    ("empty.txt", b""), ("empty.jsonl", b"\n"), ("empty.csv", b"text\n"), ("empty.html", b" \n"),
+    ("empty.txt", "".encode("utf-16")), ("empty.json", b"[]"), ("empty.json", b'{"text": null}')])
+def test_an_empty_file_is_called_empty_by_name(tmp_path, name, content):
+    path = make(tmp_path / name, content)
+    with pytest.raises(UserError, match=f"{name}: empty"):
+        texts(path)
+    good = make(tmp_path / "good.txt", b"some words")
+    assert texts(path, good) == ["some words"]
+
+
 NO_FIELD = 'x.jsonl:1 has no text in "text" .it has body.: name the field with --text-field'
 WITH_PYARROW = pytest.mark.skipif(
     not importlib.util.find_spec("pyarrow"), reason="pyarrow is not installed")
@@ -73,6 +120,9 @@ WITH_PYARROW = pytest.mark.skipif(
     ("x.jsonl", b'{"text": "one"}\n{"text": \n', "x.jsonl:2 is not JSON"),
     ("x.jsonl", b'{"body": "one"}\n', NO_FIELD),
     ("x.jsonl", b"[1]\n", "x.jsonl:1 has no text"),
+    ("x.json", b'{"a": 1', "x.json:1 is not JSON"),
+    ("x.jsonl", b"[" * 100_000, "x.jsonl:1 is not JSON"),
+    ("x.csv", b"a;text\n1;2\n", 'x.csv has no column "text" .it has a;text.'),
     ("x.txt.gz", b"no gzip", "cannot be unpacked"),
     ("x.txt.gz", gzip.compress(b"cut short" * 99)[:-9], "cut short or no gzip"),
     ("x.parquet.gz", b"no parquet", "unpack it first"),
@@ -90,21 +140,27 @@ def test_nothing_there_and_nothing_readable_there_are_named(tmp_path):
         texts(tmp_path)
 
 
+LETTERS = "é€😀"
+BOOK = "".join(f"Paragraph {i} of the book.\nIt has a second line.\n\n" for i in range(2000))
+
+
 @pytest.mark.parametrize("text", [
-    "A paragraph of words.\n\n" * 200, "A line of words.\n" * 200, "é€😀" * 900])
-def test_a_long_text_comes_in_parts_that_join_to_the_whole(tmp_path, monkeypatch, text):
-    assert LONGEST == 1 << 22
-    monkeypatch.setattr(gather_module, "LONGEST", 1000)
+    BOOK, BOOK.replace("\n", "\r\n"), BOOK.replace("\n\n", "\n"), BOOK.replace("\n", " "),
+    LETTERS * 30_000, "\n" * 9000 + BOOK, "short"])
+def test_a_long_text_comes_in_passages_that_join_to_the_whole(tmp_path, text):
     parts = list(read_documents(make(tmp_path / "a.txt", text.encode())))
     assert b"".join(parts) == text.encode()
-    assert all(len(part) <= 1000 for part in parts) and len(parts) > 2
-    assert "".join(part.decode() for part in parts) == text  # no character is cut
+    assert all(len(part) <= LONGEST + 100 for part in parts)
+    assert len(parts) >= len(text.encode()) // LONGEST
+    assert "".join(part.decode() for part in parts) == text  # no letter is cut
 
 
-def test_a_long_text_is_cut_between_paragraphs(tmp_path, monkeypatch):
-    monkeypatch.setattr(gather_module, "LONGEST", 1000)
-    path = make(tmp_path / "a.txt", b"One.\n\nTwo.\n\n" + b"x" * 995)
-    assert next(read_documents(path)) == b"One.\n\nTwo.\n\n"
+def test_a_passage_is_some_paragraphs_long_and_ends_with_one(tmp_path):
+    parts = list(read_documents(make(tmp_path / "a.txt", BOOK.encode())))
+    assert all(part.endswith(b"\n\n") for part in parts)
+    assert all(PASSAGE / 4 <= len(part) <= 2 * PASSAGE for part in parts)
+    utf16 = list(read_documents(make(tmp_path / "b.txt", BOOK.encode("utf-16"))))
+    assert utf16 == parts
 
 
 def test_inputs_change_when_a_file_does(folder):
@@ -166,6 +222,10 @@ def test_a_broken_download_leaves_nothing_that_is_taken_for_the_whole(server, tm
     ("{server}/404", "/404 cannot be fetched .HTTP Error 404.*curl or wget, and give the file"),
     ("http://127.0.0.1:9/a.txt", "a.txt cannot be fetched .*refused.*curl or wget"),
     ("http://", "cannot be fetched .*no host"),
+    ("http://[bad", "cannot be fetched .Invalid IPv6"),
+    ("http://a b/c.txt", "cannot be fetched "),
+    ("http://127.0.0.1:port/a.txt", "cannot be fetched .*port"),
+    ("http://127.0.0.1:9/" + "long" * 999, "cannot be fetched "),
 ])
 def test_what_cannot_be_fetched_is_said_in_one_line(server, tmp_path, address, words):
     with pytest.raises(UserError, match=words) as mistake:

@@ -10,7 +10,8 @@ import torch
 
 from bpe import train_bpe
 from conftest import ENVIRONMENT, ROOT, beside
-from data.shards import Shards, ShardWriter, load_shards, sample_rows, split_documents, write_shards
+from data.shards import (Shards, ShardWriter, load_shards, sample_rows, split_documents,
+                         tail_to_hold_out, write_shards)
 from model import END, SPECIAL_TOKENS
 from run import UserError
 
@@ -85,6 +86,25 @@ def test_a_document_is_held_out_for_what_it_says_not_for_where_it_stands(tmp_pat
         split = split_documents(path, heldout_share=0.2)
         sides.append({text for side, text in split if side == "heldout"})
     assert sides[0] == sides[1] and 60 < len(sides[0]) < 140
+
+
+@pytest.mark.parametrize("share", [0.01, 0.999])
+def test_where_no_document_would_be_held_out_or_trained_on_the_tail_is_held_out(
+        tmp_path, capsys, share):
+    path = write_clean(tmp_path / "clean.jsonl", ["abcdefghij", "klmnopqrst"])
+    assert tail_to_hold_out(path, share, 0.0, 20) == 0.1
+    printed = capsys.readouterr().out
+    assert printed.count("\n") == 1 and "the last tenth of the text is held out instead" in printed
+    assert tail_to_hold_out(path, share, 0.4, 20) == 0.4
+    many = write_clean(tmp_path / "many.jsonl", [f"document {i}" for i in range(5000)])
+    assert tail_to_hold_out(many, share, 0.0, 60_000) == 0.0
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("tail, characters", [(0.9999, 100), (0.1, 1)])
+def test_a_tail_of_nothing_is_a_mistake(tmp_path, tail, characters):
+    with pytest.raises(UserError, match="cannot be held out: give more text"):
+        tail_to_hold_out(tmp_path / "clean.jsonl", 0.01, tail, characters)
 
 
 POOLS = '''
