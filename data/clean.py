@@ -151,7 +151,7 @@ COOKIES = re.compile(
 HINTS_AT_FURNITURE = (
     "cookie|reserved|copyright|©|skip to|toggle|you are here|subscribe|sign up|share |us on|more:|"
     "back to top|this page|posted|comment|leave a |must |javascript|powered|related|popular|click|"
-    "404|not found|denied|lorem|page |terms of|browser"
+    "404|not found|denied|lorem|page |terms of|browser|loading"
 ).split("|")
 
 
@@ -179,10 +179,13 @@ def without_furniture(line):
     """The line's other sentences where they are half of it, else nothing."""
     sentences = re.split(r"(?<=[.!?|])\s+", line)
     small = [sentence.lower().strip() for sentence in sentences]
-    if not any(map(is_furniture, small)):
+    bad = [is_furniture(sentence) for sentence in small]
+    if small[0].startswith("loading ") and len(line.split()) <= 25:  # "Loading the next page"
+        bad = [is_bad or low.startswith("loading ") for is_bad, low in zip(bad, small)]
+    if not any(bad):
         return line
-    good = " ".join(sentence for sentence, low in zip(sentences, small)
-                    if not is_furniture(low) and not MENU_LINE.fullmatch(low))
+    good = " ".join(sentence for sentence, low, is_bad in zip(sentences, small, bad)
+                    if not is_bad and not MENU_LINE.fullmatch(low))
     return good if len(good.split()) * 2 >= len(line.split()) else ""
 
 

@@ -73,7 +73,6 @@ def test_what_the_web_wraps_around_a_text_goes_and_the_text_stays(dirty):
     # licences and furniture in sentences
     "The Free Software Foundation wrote the GNU General Public License, under which you may "
     "redistribute a program free of charge, but without any warranty.",
-    "Loading the dishwasher is an art. Put the plates at the bottom.",
     "See more of the world before you are old. The privacy policy of the firm was criticised.",
     "A site uses cookies to know who has come back. In our kitchen we use cookies with nuts.",
     "## Help\n\nAsk on the list, or write to the people who made it.\n\n## Links\n\nThere are two.",
