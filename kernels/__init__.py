@@ -5,8 +5,8 @@ out   torch tensors on the same device, gradients included
 run   KERNELS=numpy python train_pretrain.py --quick      (in a program: kernels.use("numpy"))
 see   the same losses from all three: only the time differs
 
-Unless told otherwise, CUDA tensors go to Triton and all others to PyTorch. Triton also runs on a
-CPU, slowly: TRITON_INTERPRET=1 KERNELS=triton python ... Read softmax.py first, then attention.py.
+CUDA tensors go to Triton and others to PyTorch, unless told otherwise. Triton also runs on a CPU,
+slowly: TRITON_INTERPRET=1 KERNELS=triton python ... Read softmax.py first, then attention.py.
 """
 import os
 import sys
@@ -86,7 +86,6 @@ def to_torch(array, like):
     return torch.from_numpy(array).to(device=like.device, dtype=like.dtype)
 
 
-# Here, because both files import the functions above. From now on kernels.softmax is the function;
-# `from kernels.softmax import ...` still finds the module.
+# Last, as both import what stands above. `from kernels.softmax import ...` still finds the file.
 from kernels.attention import attention  # noqa: E402
 from kernels.softmax import log_prob, softmax  # noqa: E402

@@ -5,15 +5,13 @@ out   (B, H, Tq, D); no (Tq, Tk) matrix is ever in memory, forward or backward
 run   python kernels/attention.py      times, bytes, operations; the plain form, PyTorch's own
 see   the same formulas in NumPy, PyTorch, Triton (lessons/03_kernels.md walks along)
 
-A tile of queries meets one tile of keys after another and keeps three things a row: the greatest
-score so far (top), the sum of exponentials (total), the weighted sum of values (acc). A greater
-score shrinks the other two (Milakov & Gimelshein 2018, algorithm 3). Backward makes p again from
-one number a row, lse = log sum_j exp(s_j) (Dao 2023, algorithms 1 and 2).
+A tile of queries meets one tile of keys after another and keeps, a row, the greatest score (top),
+the sum of exponentials (total) and the weighted sum of values (acc); a greater score shrinks both
+sums (Milakov & Gimelshein 2018, algorithm 3). Backward makes p again from lse = log sum_j exp(s_j).
 """
 from __future__ import annotations  # of the kernels: until Triton is loaded, there is no tl
 
 import itertools
-import math
 import sys
 from pathlib import Path
 
@@ -27,6 +25,7 @@ from kernels import choose_backend, load_triton, to_numpy, to_torch, triton_kern
 from kernels.checks import check_attention, for_triton
 
 TILE = 64  # rows and columns of a tile in NumPy; the kernels' tiles stand in BLOCKS
+MOST_HEADS = 65535  # of all rows together, in one launch: a grid's second axis ends there
 
 
 # -------------------------------------------------------------- 1 NumPy: the definition, in tiles
@@ -41,16 +40,15 @@ def last_keys_numpy(Tq, Tk, causal, lengths):
 
 def scores_numpy(q, k, first, last_key):
     """s of one tile, its keys counted from first; -inf where a query must not see the key."""
-    s = q @ k.swapaxes(2, 3) / math.sqrt(q.shape[3])  # (B, H, tile, tile)
+    s = q @ k.swapaxes(2, 3) / q.shape[3] ** 0.5  # (B, H, tile, tile)
     return np.where(np.arange(first, first + s.shape[3]) <= last_key, s, -np.inf)
 
 
 def attention_numpy(q, k, v, causal, lengths):
     """Returns o (B, H, Tq, D) and lse (B, H, Tq), the only statistic kept for backward."""
-    Tq, Tk = q.shape[2], k.shape[2]
-    last_key = last_keys_numpy(Tq, Tk, causal, lengths)
+    last_key = last_keys_numpy(q.shape[2], k.shape[2], causal, lengths)
     o, lse = np.empty_like(q), np.empty_like(q[..., 0])
-    for m in range(0, Tq, TILE):
+    for m in range(0, q.shape[2], TILE):
         rows = slice(m, m + TILE)
         acc = np.zeros_like(q[:, :, rows])  # (B, H, tile, D)
         total = np.zeros_like(q[:, :, rows, :1])  # (B, H, tile, 1)
@@ -73,8 +71,7 @@ def attention_numpy(q, k, v, causal, lengths):
 def attention_backward_numpy(q, k, v, o, lse, do, causal):
     """p = softmax(s) again, from lse; then, with dp = do v^T (Dao 2023, algorithm 2):
 
-    dv = p^T do, ds = p (dp - delta), dq = ds k, dk = ds^T q. delta = sum_j p_j dp_j is the row
-    sum of o * do as well: the softmax's backward needs no second look at the row.
+    dv = p^T do, ds = p (dp - delta), dq = ds k, dk = ds^T q, delta = sum_j p_j dp_j = o . do.
     """
     (Tq, D), Tk = q.shape[2:], k.shape[2]
     last_key = last_keys_numpy(Tq, Tk, causal, None)
@@ -90,7 +87,7 @@ def attention_backward_numpy(q, k, v, o, lse, do, causal):
             p = np.exp(s - lse[:, :, rows, None])  # (B, H, tile, tile)
             dv[:, :, cols] += p.swapaxes(2, 3) @ do[:, :, rows]
             dp = do[:, :, rows] @ v[:, :, cols].swapaxes(2, 3)
-            ds = p * (dp - delta[:, :, rows]) / math.sqrt(D)
+            ds = p * (dp - delta[:, :, rows]) / D ** 0.5
             dq[:, :, rows] += ds @ k[:, :, cols]
             dk[:, :, cols] += ds.swapaxes(2, 3) @ q[:, :, rows]
     return dq, dk, dv
@@ -117,13 +114,10 @@ def attention_torch(q, k, v, causal, lengths):
 @triton_kernel
 def load_tile(base, start, n_rows, BLOCK: tl.constexpr,
               D: tl.constexpr, BLOCK_D: tl.constexpr, EDGE: tl.constexpr):
-    """Rows start .. start + BLOCK of a (n_rows, D) matrix, D padded with zeros to BLOCK_D.
-
-    At an EDGE, rows past the end repeat the last one: finite, cheap, and masked out of every sum.
-    """
+    """Rows start .. start + BLOCK of a (n_rows, D) matrix, D padded with zeros to BLOCK_D."""
     row, col = tl.arange(0, BLOCK)[:, None], tl.arange(0, BLOCK_D)[None, :]
     if EDGE:
-        row = tl.minimum(row, n_rows - 1 - start)
+        row = tl.minimum(row, n_rows - 1 - start)  # past the end the last one again, masked later
     at = base + (start + row) * D + col  # (BLOCK, BLOCK_D)
     if D < BLOCK_D:
         return tl.load(at, mask=col < D, other=0.0)
@@ -134,8 +128,8 @@ def load_tile(base, start, n_rows, BLOCK: tl.constexpr,
 def store_tile(base, start, n_rows, tile, D: tl.constexpr):
     row = start + tl.arange(0, tile.shape[0])[:, None]
     col = tl.arange(0, tile.shape[1])[None, :]
-    inside = (row < n_rows) & (col < D)
-    tl.store(base + row * D + col, tile.to(base.dtype.element_ty), mask=inside)
+    tile = tile.to(base.dtype.element_ty)
+    tl.store(base + row * D + col, tile, mask=(row < n_rows) & (col < D))
 
 
 @triton_kernel
@@ -287,8 +281,7 @@ def dkdv_kernel(q_ptr, k_ptr, v_ptr, do_ptr, lse_ptr, delta_ptr, dk_ptr, dv_ptr,
         for_all = tl.cdiv(tl.maximum(start + Tq - Tk + BLOCK_N - 1, 0), BLOCK_M) * BLOCK_M
         for_all = tl.minimum(for_all, tl.cdiv(Tq, BLOCK_M) * BLOCK_M)  # from here on, all
     tail = tl.maximum(Tq // BLOCK_M * BLOCK_M, for_all)
-    keys = (k, v)
-    queries = (q_ptr + q_at, do_ptr + q_at, lse_ptr + row_at, delta_ptr + row_at)
+    keys, queries = (k, v), (q_ptr + q_at, do_ptr + q_at, lse_ptr + row_at, delta_ptr + row_at)
     zeros = tl.zeros([BLOCK_N, BLOCK_D], tl.float32)
     sums = (zeros, zeros)
     sums = add_dkdv(sums, keys, queries, first, for_all, first_query, Tq, D, BLOCK_M, True)
@@ -345,6 +338,13 @@ def specs(head_sizes=(16, 32, 64, 80, 128), dtypes=("fp16", "bf16", "fp32")):
 def launch(name, kernel, causal, q, k, *others):
     """Start one program for each head and each tile of its queries (dkdv: of its keys)."""
     (B, H, Tq, D), Tk = q.shape, k.shape[2]
+    if B * H > MOST_HEADS:
+        axis = 0 if B > 1 else 1  # half the rows at a time; of a single row, half the heads
+        for half in (0, 1):
+            some = [t.chunk(2, axis)[half] if torch.is_tensor(t) and t.dim() > axis else t
+                    for t in (q, k, *others)]
+            launch(name, kernel, causal, *some)
+        return
     arch = torch.cuda.get_device_capability(q.device)[0] * 10 if q.is_cuda else 80
     block, warps = constants(name, D, Tq, q.element_size(), arch)
     rows, tile = (Tk, block["BLOCK_N"]) if name == "dkdv" else (Tq, block["BLOCK_M"])
@@ -356,7 +356,7 @@ class Attention(torch.autograd.Function):
     """Joins forward and backward; NumPy and Triton need it, PyTorch's operator has its own."""
 
     @staticmethod
-    def forward(ctx, q, k, v, causal, lengths, backend):
+    def forward(ctx, q, k, v, lengths, causal, backend):
         if backend == "numpy":
             lengths = None if lengths is None else lengths.cpu().numpy()
             o, lse = attention_numpy(*to_numpy(q, k, v), causal, lengths)
@@ -396,11 +396,8 @@ def attention(q, k, v, causal=True, lengths=None):
     check_attention(q, k, v, causal, lengths)
     if backend == "torch":
         return attention_torch(q, k, v, causal, lengths)
-    given = (q, k, v)
-    if backend == "triton":
-        given = [for_triton(t) for t in given]
-        lengths = None if lengths is None else for_triton(lengths)
-    return Attention.apply(*given, causal, lengths, backend).to(q.dtype)
+    given = [for_triton(t) if backend == "triton" else t for t in (q, k, v, lengths)]
+    return Attention.apply(*given, causal, backend).to(q.dtype)
 
 
 if __name__ == "__main__":

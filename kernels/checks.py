@@ -57,6 +57,8 @@ def check_lengths(q, k, v, causal, lengths):
 
 def for_triton(x):
     """The tensor as a kernel takes it: without gaps, and of a dtype that it computes with."""
+    if x is None:
+        return None
     if x.dtype == torch.float64:
         raise ValueError("the Triton kernels take float32, float16 and bfloat16, not float64: "
                          "convert with .float(), or use KERNELS=torch")

@@ -10,7 +10,6 @@ keeps one number a row for backward, lse = log sum_j exp(x_j), not the (..., V) 
 """
 from __future__ import annotations  # of the kernels: until Triton is loaded, there is no tl
 
-import itertools
 import sys
 from pathlib import Path
 
@@ -124,8 +123,7 @@ def launch(kernel, x, *others):
     """Start one program for each row of x, with more warps for longer rows."""
     n_cols = x.shape[-1]
     if n_cols > WIDEST:
-        raise ValueError(f"rows of {n_cols} columns: the Triton kernels take up to {WIDEST}; "
-                         "use KERNELS=torch")
+        raise ValueError(f"rows of {n_cols} columns: Triton takes {WIDEST}; use KERNELS=torch")
     block = max(128, 1 << (n_cols - 1).bit_length())
     kernel[(x.numel() // n_cols,)](x, *others, n_cols, BLOCK=block, num_warps=warps_for(block),
                                    num_stages=2, enable_fp_fusion=True)
@@ -144,7 +142,7 @@ def specs(widths=(4096, 8192), dtypes=("fp16", "bf16", "fp32")):
     names = ("softmax", "softmax_backward", "log_prob", "log_prob_backward")
     return [spec(f"{name} V={block} {dtype}", globals()[name + "_kernel"], dtype,
                  {"BLOCK": block}, warps_for(block), divisible=["n_cols"])
-            for name, dtype, block in itertools.product(names, dtypes, widths)]
+            for name in names for dtype in dtypes for block in widths]
 
 
 # ------------------------------------------------------------------------------------- 4 autograd
@@ -167,10 +165,9 @@ class Softmax(torch.autograd.Function):
     def backward(ctx, dy):
         y, = ctx.saved_tensors
         if ctx.backend == "numpy":
-            dx = to_torch(softmax_backward_numpy(*to_numpy(y, dy)), like=y)
-        else:
-            dx = torch.empty_like(y)
-            launch(softmax_backward_kernel, y, dy.contiguous(), dx)
+            return to_torch(softmax_backward_numpy(*to_numpy(y, dy)), like=y), None
+        dx = torch.empty_like(y)
+        launch(softmax_backward_kernel, y, dy.contiguous(), dx)
         return dx, None
 
 
@@ -222,8 +219,8 @@ def softmax(x):
 def log_prob(logits, targets):
     """log softmax(logits) at the targets, in nats; float32 for half precision too.
 
-    logits (..., V) float, targets (...) int64 -> (...). Raises ValueError for shapes that do not
-    fit and targets outside 0..V-1; on a GPU, where it does not look, Triton gives nan for these.
+    logits (..., V) float, targets (...) int64 -> (...). Targets outside 0..V-1 raise ValueError; on
+    a GPU, where looking would stop the queue, Triton gives nan for them.
     """
     backend = choose_backend(logits, targets)
     check_log_prob(logits, targets)

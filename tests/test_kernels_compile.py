@@ -77,6 +77,12 @@ def test_interpreted_attention_with_lengths_never_reads_past_a_row_s_length(inte
 
 
 @triton_needed
+def test_more_heads_than_a_launch_takes_are_shared_among_several(interpreted):
+    assert interpreted["many_heads"]["error"] <= 1e-5
+    assert 1 <= interpreted["many_heads"]["heads"] <= 3
+
+
+@triton_needed
 def test_interpreted_softmax_and_log_prob_agree_with_float64_forward_and_backward(interpreted):
     assert wrong(interpreted["softmax"]) == []
     assert len(interpreted["softmax"]) == 12
@@ -142,7 +148,8 @@ def interpret():
     return {"attention": attention_errors(SHAPES), "ends": attention_errors(ENDS),
             "softmax": softmax_errors(),
             "unknown_target_is_nan": bool(unknown.isnan().all()),
-            "lengths": lengths_error(), "model": model_error()}
+            "lengths": lengths_error(), "many_heads": many_heads_error(),
+            "model": model_error()}
 
 
 def attention_errors(shapes):
@@ -170,6 +177,24 @@ def lengths_error():
     strided = torch.tensor(lengths).repeat_interleave(2)[::2]  # with gaps
     together = kernels.attention(q, k, v, lengths=strided)
     return (together - torch.cat(alone)).abs().max().item()
+
+
+def many_heads_error():
+    """Where a launch may take three heads: the error, and the most heads that one took."""
+    from test_attention import worst_error
+    file = sys.modules["kernels.attention"]
+    kernel, heads = file.attention_kernel, []
+
+    class Watched:
+        def __getitem__(self, grid):
+            heads.append(grid[1])
+            return kernel[grid]
+
+    before, file.MOST_HEADS, file.attention_kernel = file.MOST_HEADS, 3, Watched()
+    errors = [worst_error(5, 9, 16, torch.float32, True, rows=rows) for rows in ((3, 2), (1, 4))]
+    errors.append(lengths_error())
+    file.MOST_HEADS, file.attention_kernel = before, kernel
+    return {"error": torch.tensor(errors).max().item(), "heads": max(heads)}
 
 
 def softmax_errors():
