@@ -60,12 +60,11 @@ def fix_mojibake(text):
     return re.sub(LOST_SPACE, "", text)
 
 
-INVISIBLE = re.compile(any_of(
-    "\x1b\\[[0-9;]*[A-Za-z]",  # terminal codes
+INVISIBLE = re.compile(
+    "\x1b\\[[0-9;]*[A-Za-z]|"  # terminal codes
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"  # C0 and C1 controls
     "\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"  # no width, direction
-    "\ufffe\uffff\ud800-\udfff\ue000-\uf8ff]",  # no characters, halves of one, private ones
-))
+    "\ufffe\uffff\ud800-\udfff\ue000-\uf8ff]")  # no characters, halves of one, private ones
 
 
 def drop_control_characters(text):
@@ -92,38 +91,34 @@ FORMULA = re.compile(any_of(
     "in the hope that it will be|to any person obtaining|associated documentation files",
     "without restriction|copies or substantial portions|the project gutenberg e?book",
 ))
-HINTS_AT_LICENCE = ("licen", "copyright", "warrant", "redistribut", "gutenberg")
 COMMENT = re.compile(r"\s*(?:/?\*|//|#|--|;|<!--|\"\"\"$)")
-
-
-def kind_of_line(line):
-    return "comment" if COMMENT.match(line) else "text" if line.strip() else ""
 
 
 def strip_licence(text):
     """Paragraphs and comments full of a licence's formulas go: three, one in every 20 words."""
     small = text.lower()
-    if not any(hint in small for hint in HINTS_AT_LICENCE):
+    if not any(hint in small for hint in ("licen", "copyright", "redistribut", "gutenberg")):
         return text
     kept, lines = [], text.split("\n")
-    for _, group in groupby(lines, kind_of_line):
+    for _, group in groupby(lines, lambda line: (not line.strip(), bool(COMMENT.match(line)))):
         group = list(group)
-        found = FORMULA.findall(" ".join(group).lower())
-        full = len(set(found)) >= 3 and len(found) * 20 >= len(" ".join(group).split())
+        whole = " ".join(group).lower()
+        found = FORMULA.findall(whole)
+        full = len(set(found)) >= 3 and len(found) * 20 >= len(whole.split())
         if not full and "spdx-license-identifier" not in found:
             kept += group
     return text if len(kept) == len(lines) else "\n".join(kept).strip("\n")
 
 
 MENU_ITEM = any_of(
-    "home(?:page)?|(?:about|contact)(?: us)?|news|(?:sign|log) ?(?:in|up|out)|register|help|next|top",
-    "archives?|shop|store|blog|faqs?|site ?map|privacy(?: policy)?|(?:my )?account|search|cart|tags",
-    "terms(?: (?:of|and) (?:use|service|conditions))?|(?:main )?menu|basket|checkout|subscribe|rss",
+    "home(?:page)?|(?:about|contact)(?: us)?|news|(?:sign|log) ?(?:in|up|out)|register|help|next",
+    "archives?|shop|store|blog|faqs?|site ?map|privacy(?: policy)?|(?:my )?account|search|tags|top",
+    "terms(?: (?:of|and) (?:use|service|conditions))?|(?:main )?menu|basket|checkout|subscribe",
     "forums?|gallery|careers|jobs|support|services|products|categories|prev(?:ious)?|share|print",
     "e-?mail|feedback|press|media|events|donate|downloads?|close|(?:read )?more|follow us|links",
     "resources|community|settings|english|advertise(?:ment)?|copyright|disclaimer|accessibility",
-    "cookies?(?: (?:policy|settings|notice))?|loading|(?:accept|reject) all(?: cookies)?|got it",
-    "manage preferences",
+    "cookies?(?: (?:policy|settings|notice))?|(?:accept|reject) all(?: cookies)?|loading|got it",
+    "manage preferences|rss|cart",
 ) + r"\b"
 MENU_LINE = re.compile(rf"(?:[\W_]*+{MENU_ITEM})++[\W_]*+")  # ++, *+: never tried another way
 MENU_ITEM = re.compile(rf"\b{MENU_ITEM}")
@@ -132,29 +127,25 @@ SEPARATOR = re.compile(r"\s*(?:[|»·•→]|\s[/>]\s|::)\s*")
 # the page's furniture: these phrases make up half a sentence, or three signs of a cookie notice
 FURNITURE = re.compile(r"(?<!\w)" + any_of(
     "skip to (?:main )?(?:content|navigation)|toggle (?:navigation|menu)|you are here: .*",
-    r"all rights reserved|(?:copyright (?:\(c\) |© ?)?|© ?)\d{4}.{0,30}|powered by \w+$",
+    r"all rights reserved|(?:copyright (?:\(c\) |© ?)?|© ?)\d{4}(?:\W.{0,30}$)?|powered by \w+$",
     "(?:subscribe|sign up) (?:to|for) (?:our|my) .{0,60}(?:newsletter|updates|list)",
     "share (?:this|on|via) (?:facebook|twitter|linkedin|e-?mail|page|post|story|article)",
     r"(?:follow|like|find) us on \w+|back to top|(?:e-?mail|print) this page",
     r"posted (?:by|on|in) .{0,60}\d|\d+ comments?(?= \|)|leave a (?:reply|comment)",
     "you must (?:be logged|log) in.*|please (?:enable|turn on) javascript.*",
     "(?:read|see) more: .*|related (?:articles|posts|stories)|most popular (?:posts|stories)",
+    "(?:read|see|view) our (?:cookie|privacy) (?:notice|policy)",
     r"click here(?: to \w+)?|404 (?:not found|error)|page not found|access denied",
     r"lorem ipsum dolor.*|page \d+ of \d+|terms of use|your browser does(?:n't| not) support.*",
 ))
 COOKIES = re.compile(
     r"(?=.*(?:use[sd]?|use of|accept|access|set|allow) (?:\w+ )?cookies|.*cookies (?:help|to)"
-    r"|.*cookie (?:policy|notice|settings))"
-    r"(?=.*\b(?:we|us|our|your?|this (?:web)?site)\b)"
-    r"(?=.*\b(?:experience|(?:web)?site|device|browser?|services|agree|continue|audience|read our"
-    r"|accept|analytics|advertis\w+|consent|partners|preferences|traffic)\b)")
-HINTS_AT_FURNITURE = (
-    "cookie|reserved|copyright|©|skip to|toggle|you are here|subscribe|sign up|share |us on|more:|"
-    "back to top|this page|posted|comment|leave a |must |javascript|powered|related|popular|click|"
-    "404|not found|denied|lorem|page |terms of|browser|loading"
-).split("|")
-
-
+    r"|.*cookie (?:policy|notice|settings))(?=.*\b(?:we|us|our|your?|this (?:web)?site)\b)"
+    r"(?=.*\b(?:experience|(?:web)?site|device|browser?|services|agree|continue|audience"
+    r"|analytics|advertis\w+|consent|partners|preferences|traffic)\b)")
+HINTS = ("cookie|reserved|copyright|©|skip to|toggle|you are here|subscribe|sign up|share |us on|"
+         "more:|back to|this page|posted|comment|leave a |must |javascript|powered|related|popular|"
+         "click|404|not found|denied|lorem|page |terms of|browser|loading").split("|")
 def menu_items(line):
     """How many there are in a line in small letters; 0: it is no menu."""
     if len(line) > 400 or line.endswith((".", "!", "?", ",", ";")) or line[:1] in "#|":
@@ -170,43 +161,41 @@ def menu_items(line):
 
 def is_furniture(sentence):
     found = " ".join(match[0] for match in FURNITURE.finditer(sentence))
-    if found and len(found.split()) * 2 >= len(sentence.split()):
-        return True
-    return "cookie" in sentence and bool(COOKIES.match(sentence))
+    return (bool(found) and len(found.split()) * 2 >= len(sentence.split())
+            or "cookie" in sentence and bool(COOKIES.match(sentence)))
 
 
 def without_furniture(line):
-    """The line's other sentences where they are half of it, else nothing."""
+    """The line's other sentences, where they are more than a remnant."""
     sentences = re.split(r"(?<=[.!?|])\s+", line)
-    small = [sentence.lower().strip() for sentence in sentences]
-    bad = [is_furniture(sentence) for sentence in small]
-    if small[0].startswith("loading ") and len(line.split()) <= 25:  # "Loading the next page"
-        bad = [is_bad or low.startswith("loading ") for is_bad, low in zip(bad, small)]
+    small = [sentence.lower() for sentence in sentences]
+    bad = [is_furniture(low) for low in small]
+    if small[0].startswith("loading ") and len(line.split()) <= 25:     # "Loading the next page"
+        bad = [furniture or low.startswith("loading ") for furniture, low in zip(bad, small)]
     if not any(bad):
         return line
-    good = " ".join(sentence for sentence, low, is_bad in zip(sentences, small, bad)
-                    if not is_bad and not MENU_LINE.fullmatch(low))
-    return good if len(good.split()) * 2 >= len(line.split()) else ""
+    good = " ".join(sentence for sentence, low, furniture in zip(sentences, small, bad)
+                    if not furniture and not MENU_LINE.fullmatch(low))
+    return good if len(good.split()) >= min(8, len(line.split()) / 2) else ""
 
 
 def drop_boilerplate(text):
     """Cookie notices and furniture go, and menus: lines that hold three items together, as one
     such word may well be a title."""
     small = text.lower()
-    suspect = any(hint in small for hint in HINTS_AT_FURNITURE)  # most texts: not searched
+    suspect = any(hint in small for hint in HINTS)  # most texts have none: not searched
     kept, doubtful, items = [], [], 0
     for line in [*text.split("\n"), "the end"]:
-        found = menu_items(line.strip().lower())
-        if suspect and not found and line.strip():
-            line, before = without_furniture(line), line
-            if not line:
-                line, found = before, 3
+        found, rest = menu_items(line.strip().lower()), line
+        if suspect and not found:
+            rest = without_furniture(line)
+            found = 3 * (rest != line and not rest)
         if found or not line.strip():
             doubtful.append(line)
             items += found
             continue
         kept += doubtful if items < 3 else [line for line in doubtful if not line.strip()]
-        kept.append(line)
+        kept.append(rest)
         doubtful, items = [], 0
     return "\n".join(kept[:-1])
 
@@ -301,19 +290,19 @@ def source_code(text, words):
 
 
 def spam(text, words):
-    """Three different selling phrases or more, one in ten words: what is sold, and the call."""
+    """What is sold and two different calls to buy it: one such phrase in ten words."""
     small = text.lower()
     if not any(word in small for word in SOLD):  # most texts: not searched
         return False
     calls, goods = SPAM_CALLS.findall(small), SPAM_GOODS.findall(small)
-    many = len(set(calls + goods)) >= 3 and len(calls + goods) * 10 >= len(words)
-    return many and bool(calls) and bool(goods)
+    many = len(calls + goods) * 10 >= len(words)
+    return many and len(set(calls)) >= 2 and bool(goods)
 
 
 def symbols(text, words):
-    """No sentences, and dots or a hash for every fourth word (Gopher: for every tenth)."""
-    marks = text.count("#") + text.count("...") + text.count("\u2026")
-    return marks * 4 > len(words) and no_sentences(words)
+    """No sentences, and dots or a hashtag for every second word (Gopher: for every tenth)."""
+    marks = len(re.findall(r"\.{3,}|\u2026|#[^\W\d]", text))
+    return marks * 2 > len(words) and no_sentences(words)
 
 
 def repeated_lines(text, words):
@@ -415,7 +404,8 @@ def clean(documents, report=None, language="en", workers=1, raw=False):
     if raw:
         answers = ((job, [(decode_bytes(text), None, [], None) for text in job]) for job in jobs)
     else:
-        answers = in_order(work, jobs, workers) if workers > 1 else ((job, work(job)) for job in jobs)
+        pool = in_order(work, jobs, workers) if workers > 1 else None
+        answers = pool or ((job, work(job)) for job in jobs)
     for job, cleaned in answers:
         for original, (text, reason, repairs, print_) in zip(job, cleaned):
             if print_:

@@ -43,10 +43,9 @@ def decode_bytes(text):
         return text.decode("utf-16", "replace")
     decoded = text.decode("utf-8-sig", "replace")
     lost = decoded.count("\ufffd")
-    if not lost:
-        return decoded
-    good = sum(char > "\x7f" for char in decoded) - lost  # hardly ever right by chance
-    return decoded if good >= lost else text.decode("cp1252", "replace")
+    if lost and sum(char > "\x7f" for char in decoded) < 2 * lost:  # others are right by chance
+        return text.decode("cp1252", "replace")
+    return decoded
 
 
 # ---- which files
@@ -137,8 +136,7 @@ def opened(path):
 
 
 def read_plain(path):
-    """Bytes: passages of some paragraphs each, which join to the whole; their number tells how
-    much can be held out."""
+    """Bytes: passages of some paragraphs each, which join to the whole."""
     passage, lines, size = b"", [], 0
     with opened(path) as file:
         while line := read_line(file):
@@ -148,7 +146,7 @@ def read_plain(path):
                 if passage:
                     yield passage
                 passage, lines, size = b"".join(lines), [], 0
-    if size * 4 > PASSAGE and passage:
+    if passage and size > PASSAGE // 4:  # a short end goes with the passage before it
         yield passage
         passage = b""
     yield passage + b"".join(lines)
@@ -196,8 +194,7 @@ def read_json(path, text_field):
     for number, row in json_rows(path):
         text = row.get(text_field, row) if isinstance(row, dict) else row
         if not isinstance(text, str | None):
-            known = isinstance(row, dict) and ", ".join(row)
-            has = f"it has {known}" if known else "each line needs one"
+            has = f"it has {', '.join(row)}" if isinstance(row, dict) else "each line needs one"
             raise UserError(f'{path}:{number} has no text in "{text_field}" ({has}): '
                             "name the field with --text-field")
         yield text

@@ -10,7 +10,9 @@ from collections import defaultdict
 
 NEVER_SEEN = set("!-- script style head template svg iframe".split())
 HIDDEN = NEVER_SEEN | set("nav header footer aside noscript button select".split())
-PAGE, CELLS, UNNESTED = {"html", "head", "body"}, {"td", "th"}, {"!--", "script", "style"}
+PAGE = {"html", "head", "body"}
+CELLS = {"td", "th"}
+UNNESTED = {"!--", "script", "style"}  # nothing inside is markup
 BLOCKS = set("""article blockquote body br dd div dl dt figure h1 h2 h3 h4 h5 h6 hr html li main ol
     p pre section table tr ul""".split())
 TAGS = BLOCKS | CELLS | HIDDEN | set("""a abbr b big caption center cite code del details em

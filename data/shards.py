@@ -57,17 +57,13 @@ def split_documents(path, heldout_share=0.01, heldout_tail=0.0, characters=0):
 
 
 def tail_to_hold_out(path, share, tail, characters):
-    """`tail`, or a tenth, said in one line, where `share` would leave one of the sides empty."""
-    if not tail:
-        sides = set()
-        for side, _ in split_documents(path, share):
-            sides.add(side)
-            if len(sides) == 2:
-                return 0.0
+    """`tail`, or a tenth, said in a line, where `share` would leave no document on one side."""
+    if not tail and not all(any(side == split for side, _ in split_documents(path, share))
+                            for split in SPLITS):
         tail = 0.1
         print(f"too few documents for --heldout-share {share:g}: the last tenth of the text is "
               "held out instead (--heldout-tail 0.1)")
-    if not 0 < int(characters * (1 - tail)) < characters:
+    if tail and not 0 < int(characters * (1 - tail)) < characters:
         raise run.UserError(f"the text has only {characters} characters, of which {tail:g} cannot "
                             "be held out: give more text")
     return tail

@@ -91,7 +91,8 @@ def test_a_row_without_text_is_counted(tmp_path, capsys):
 
 
 def test_half_a_character_becomes_the_sign_for_a_lost_one(tmp_path):
-    path = make(tmp_path / "x.jsonl", rb'{"text": "Paris \ud83d"}' + b"\n" + rb'["\ud83d\ude00\udc00"]')
+    lines = rb'{"text": "Paris \ud83d"}' + b"\n" + rb'["\ud83d\ude00\udc00"]'
+    path = make(tmp_path / "x.jsonl", lines)
     assert list(json_rows(path)) == [(1, {"text": "Paris \ufffd"}), (2, ["\U0001f600\ufffd"])]
 
 
