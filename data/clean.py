@@ -104,8 +104,7 @@ def strip_licence(text):
         group = list(group)
         whole = " ".join(group).lower()
         found = FORMULA.findall(whole)
-        full = len(set(found)) >= 3 and len(found) * 20 >= len(whole.split())
-        if not full and "spdx-license-identifier" not in found:
+        if len(set(found)) < 3 or len(found) * 20 < len(whole.split()):
             kept += group
     return text if len(kept) == len(lines) else "\n".join(kept).strip("\n")
 
