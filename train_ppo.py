@@ -347,6 +347,8 @@ def main():
     train(state, config)
     card = report_card(state, base)
     meta = {"stage": "ppo", "steps": config.steps, "seed": config.seed, "beta": config.beta}
+    if state.own_prompts:
+        meta["examples"] = state.own_prompts[:3]
     save_checkpoint(f"{out}/ppo.pt", state.policy, state.tokenizer, meta)
     run.write_json_lines(f"{out}/ppo.jsonl", state.rows)
     run.write_json(f"{out}/ppo.json", {**card, "seconds": time.time() - started})

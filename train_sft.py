@@ -144,7 +144,8 @@ def main():
     losses = train(model, tokenizer, pairs, config, device)
     sft, said = world.examine(partial(ask, model, tokenizer), config.quick)
     save_checkpoint(out / "sft.pt", model, tokenizer,
-                    {"stage": "sft", "steps": config.steps, "seed": config.seed})
+                    {"stage": "sft", "steps": config.steps, "seed": config.seed}
+                    | ({"examples": [prompt for prompt, _ in pairs[:3]]} if pairs else {}))
     seconds = time.time() - started
     run.write_json(out / "sft.json", {
         **sft, "base": base, "transcripts": said, "transcripts_base": said_before,

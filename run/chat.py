@@ -12,6 +12,7 @@ from functools import partial
 import torch
 
 import run
+from data import world
 from model import __doc__ as model_doc
 from model import END, ScalarGPT, choose, encode_chat, encode_prompt, load_checkpoint
 
@@ -58,6 +59,7 @@ class Talker:
             raise run.UserError("this checkpoint scores answers, it does not write any: talk to "
                                 "pretrain.pt, sft.pt or ppo.pt")
         self.options, self.chat = options, meta.get("stage") != "pretrain"
+        self.examples = meta.get("examples") or world.RECIPE[:3]
         self.generator = torch.Generator(device).manual_seed(options.seed)
         self.turns = []
 
@@ -100,7 +102,8 @@ def chat(talker, name):
     with contextlib.suppress(ImportError):
         import readline     # noqa: F401  arrow keys and history, where there is one
     if talker.chat:
-        print(f"{name}: ask; an empty line starts a new dialogue, Ctrl-D ends")
+        print(f"{name}: ask, for example: {'  '.join(talker.examples)}\n"
+              "an empty line starts a new dialogue, Ctrl-D ends")
     else:
         print(f"{name}: a base model, it goes on with your text; Ctrl-D ends")
     while True:
