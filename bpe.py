@@ -243,7 +243,7 @@ def merge_piece(piece, ranks):
 # A stretch of text goes from one space with something visible behind it to the next. GPT2_PATTERN
 # ends a piece there, whatever stands around, so a stretch is a piece or a few, and to look up
 # stretches is three times as fast as to find the pieces again.
-STRETCH_BORDER = re.compile(r"(?= \S)")
+STRETCH_BORDER = re.compile(r" (?=\S)")
 
 
 class Memory(dict):
@@ -273,7 +273,7 @@ class Tokenizer:
         self.n_vocab = max(self.tokens) + 1
         self.dtype = np.uint16 if self.n_vocab <= 1 << 16 else np.uint32
         self.packed = {token: np.array(id, self.dtype).tobytes() for token, id in vocab.items()}
-        self.memory = Memory(self.encode_stretch)
+        self.memory = Memory(self.encode_after_space)
 
     def encode_stretch(self, stretch):
         """str -> its ids as the bytes of a numpy array: these are quick to join."""
@@ -282,11 +282,14 @@ class Tokenizer:
             packed += [self.packed[token] for token in merge_piece(piece.encode(), self.ranks)]
         return b"".join(packed)
 
+    def encode_after_space(self, text):
+        return self.encode_stretch(" " + text)
+
     def encode_ordinary(self, text):
         """str -> list of int. A control string in the text is ordinary text."""
         refuse_surrogates(text)
-        stretches = STRETCH_BORDER.split(text) if self.pattern == GPT2_PATTERN else [text]
-        packed = b"".join(map(self.memory.__getitem__, stretches))
+        first, *stretches = STRETCH_BORDER.split(text) if self.pattern == GPT2_PATTERN else [text]
+        packed = self.encode_stretch(first) + b"".join(map(self.memory.__getitem__, stretches))
         return np.frombuffer(packed, self.dtype).tolist()
 
     def allowed(self, allowed_special):

@@ -363,8 +363,9 @@ class Muon(AdamW):
 
     def nesterov(self, p, beta=0.95):
         """The mean of recent gradients, one step ahead."""
-        momentum = self.state[p].setdefault("momentum", torch.zeros_like(p))
-        momentum.lerp_(p.grad, 1 - beta)
+        if not self.state[p]:
+            self.state[p]["momentum"] = torch.zeros_like(p)
+        momentum = self.state[p]["momentum"].lerp_(p.grad, 1 - beta)
         return p.grad.lerp(momentum, beta)
 
 
