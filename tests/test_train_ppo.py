@@ -61,7 +61,7 @@ def test_gae_between_them_worked_by_hand():
     assert advantages.tolist() == [[-0.328125, 0.1875, 0.25]]
 
 
-def test_what_stands_behind_an_answer_changes_no_advantage():
+def test_gae_does_not_see_what_stands_behind_an_answer():
     mask = torch.tensor([[0.0, 1, 1, 0]])
     rewards, values = torch.tensor([[0.0, 0, 1, 0]]), torch.tensor([[0.3, 0.5, 0.5, 7.0]])
     advantages, returns = gae(rewards, values, mask, 1, 1)
