@@ -7,6 +7,7 @@ import gzip
 import json
 from pathlib import Path
 
+from data.gather import whole_characters
 from run import UserError
 
 PAIR = 'each line needs {"prompt": ..., "response": ...}'
@@ -63,14 +64,10 @@ def read_text(path):
 
 def read_json(line, needs):
     try:
-        row = json.loads(line)
-        text = json.dumps(row, ensure_ascii=False)
+        row = whole_characters(json.loads(line))
     except (ValueError, RecursionError):
         raise ValueError(f"is not JSON: {needs}") from None
-    if not isinstance(row, dict):
-        return {}
-    whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # no half characters
-    return json.loads(whole)
+    return row if isinstance(row, dict) else {}
 
 
 def prompt(line):

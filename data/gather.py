@@ -181,13 +181,15 @@ def parse_json(text, place):
     """The value; a half of a character (a lone surrogate) becomes U+FFFD."""
     try:
         value = json.loads(text)
-        if "\\ud" in text.lower():
-            text = json.dumps(value, ensure_ascii=False)
-            value = json.loads(re.sub("[\ud800-\udfff]", "\ufffd", text))
-        return value
+        return whole_characters(value) if "\\ud" in text.lower() else value
     except (ValueError, RecursionError) as error:
         raise UserError(f"{place} is not JSON ({error}): give one value a line, or one array"
                         ) from None
+
+
+def whole_characters(value):
+    """A JSON value, halves of characters (lone surrogates) in it made U+FFFD."""
+    return json.loads(re.sub("[\ud800-\udfff]", "\ufffd", json.dumps(value, ensure_ascii=False)))
 
 
 def read_json(path, text_field):
