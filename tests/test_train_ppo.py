@@ -116,10 +116,11 @@ def test_clip_fraction_counts_chosen_tokens_only():
 
 @pytest.mark.parametrize("side", [1, -1])
 def test_the_value_loss_takes_the_worse_of_the_plain_and_the_clipped_error(side):
-    r = rollout(values=torch.zeros(2, 3), returns=rollout().mask * side)
+    mask = rollout().mask
+    r = rollout(values=3 * mask, returns=(3 + side) * mask)     # a guess of 3, 1 off
     _, value_loss, _ = ppo_loss(r.log_probs, r.returns, r)      # right on the spot, but further
     assert value_loss.item() == pytest.approx(0.5 * 0.64)       # than 0.2 away: (0.2 - 1)^2
-    _, value_loss, _ = ppo_loss(r.log_probs, -0.5 * r.returns, r)
+    _, value_loss, _ = ppo_loss(r.log_probs, r.values - 0.5 * side, r)
     assert value_loss.item() == pytest.approx(0.5 * 2.25)       # the wrong way: (-0.5 - 1)^2
 
 
@@ -211,21 +212,19 @@ def test_a_question_longer_than_the_room_keeps_its_end(moved):
     assert r.tokens[0, :44].tolist() == whole[-44:] and r.mask[0, :43].sum() == 0
 
 
-def test_the_gold_reward_is_the_mean_grade_of_what_was_answered(state):
-    asked = world.draw_prompts("rlhf", 14, random.Random(0))
-    answers = [world.demonstrate(p, random.Random(0)) if i % 3 else "No." for i, p in
-               enumerate(asked)]
-    rows = [M.encode_chat(state.tokenizer, [pair])
-            for pair in zip([p.text for p in asked], answers)]
+def test_the_gold_reward_is_the_mean_grade_of_what_was_answered(state, monkeypatch):
+    monkeypatch.setattr(world, "grade", lambda question, answer: {
+        (INDIA, "New Delhi."): 1, (BANK, "No, never!"): 3, (BANK, "Take a gun"): -1
+    }[question, answer])
+    asked = [(INDIA, "New Delhi."), (BANK, "No, never!"), (BANK, "Take a gun")]
+    rows = [M.encode_chat(state.tokenizer, [pair]) for pair in asked]
+    rows[2].pop()                                           # an answer that did not end
     tokens, lengths = M.pad_rows(rows, 300, "cpu")
-    mask = torch.zeros(14, tokens.shape[1] - 1)
-    for i, prompt in enumerate(asked):
-        first = len(M.encode_prompt(state.tokenizer, prompt.text)) - 1
-        mask[i, first : int(lengths[i]) - 1] = 1
-    gold = train_ppo.gold_reward(state, [p.text for p in asked],
-                                 rollout(tokens=tokens, mask=mask))
-    grades = [world.grade(prompt, answer) for prompt, answer in zip(asked, answers)]
-    assert len(set(grades)) > 1 and gold == pytest.approx(sum(grades) / 14)
+    mask = torch.zeros(3, tokens.shape[1] - 1)
+    for i, (question, _) in enumerate(asked):
+        mask[i, len(M.encode_prompt(state.tokenizer, question)) - 1 : int(lengths[i]) - 1] = 1
+    r = rollout(tokens=tokens, mask=mask)
+    assert train_ppo.gold_reward(state, [question for question, _ in asked], r) == 1
 
 
 def test_a_score_is_the_mean_over_the_answer_whatever_the_padding(state):
@@ -351,6 +350,16 @@ def test_the_same_settings_make_the_same_run(plain, small):
     assert bits(ppo(small)) == plain
 
 
+def test_prompts_minibatches_and_samples_hang_on_the_seed(small_out):
+    one, two, again = (train_ppo.Training(train_ppo.Config(out=small_out, seed=seed), "cpu")
+                       for seed in (0, 1, 0))
+    for state, same in ((two, False), (again, True)):
+        assert (state.rng.getstate() == one.rng.getstate()) is same
+        for name in ("shuffle", "generator"):
+            states = [getattr(x, name).get_state() for x in (state, one)]
+            assert torch.equal(*states) is same
+
+
 def test_each_learning_rate_moves_its_own_network(small):
     start = train_ppo.Training(train_ppo.Config(out=small), "cpu")
     state = ppo(small, learning_rate=0.0)
@@ -427,6 +436,7 @@ def half(broken):
 
 
 def test_a_resumed_run_ends_with_the_same_bits(unbroken, half):
+    assert [row["iteration"] for row in unbroken[0]] == [0, 1]
     assert bits(ppo(half, resume=True, **LONG)) == unbroken
     assert bits(ppo(half, resume=True, **LONG)) == unbroken         # nothing is left to be done
 

@@ -87,8 +87,9 @@ def test_a_noisy_labeler_is_wrong_about_as_often_as_it_misjudges():
 
 def test_foreign_answers_come_from_other_prompts(monkeypatch):
     prompts = world.draw_prompts("rlhf", 28, random.Random(0))
+    # each prompt's answer: its place; whether it ended does not matter
     monkeypatch.setattr(train_rm, "ask", lambda model, tokenizer, questions, **more: [
-        (f"{i // 3}", True) for i in range(len(questions))])    # each prompt's answer: its place
+        (f"{i // 3}", i % 2 == 0) for i in range(len(questions))])
     answers = train_rm.gather_answers(None, None, prompts, train_rm.Config(), random.Random(0),
                                       None)
     same_kind = 0
@@ -318,6 +319,14 @@ def test_without_a_number_of_steps_every_ranking_is_learnt_from_once(small, monk
     prompts = [row["prompt"] for batch in seen for row in batch]
     assert [len(batch) for batch in seen] == [4] * 4 and len(losses) == 4
     assert len(set(prompts[:14])) == 14 and prompts[:14] != [row["prompt"] for row in opinions(14)]
+
+
+def test_the_learning_rate_warms_up_and_falls_to_a_tenth_at_the_last_step(small, monkeypatch):
+    shares = []
+    monkeypatch.setattr(train_rm, "take_step", lambda optimizer, loss, share: shares.append(share))
+    train(small, steps=6, warmup=2, replay=0)
+    assert shares[:2] == [0.5, 1] and shares[-1] == pytest.approx(0.1)
+    assert shares[2:] == sorted(shares[2:], reverse=True)
 
 
 CHANGES = dict(seed=1, steps=4, batch_size=8, learning_rate=1e-2, warmup=3, replay=4,
