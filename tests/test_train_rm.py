@@ -346,19 +346,30 @@ def test_another_value_of_a_setting_makes_another_model(name, plain, small):
     assert bits(train(small, **{name: CHANGES[name]})) != plain
 
 
-def test_other_settings_make_other_rankings(small):
+@pytest.fixture
+def parrot(monkeypatch):
+    """Whoever is asked says one of four things, by chance of the generator."""
+    words = ["Yes.", "No, that is a myth.", "I cannot help you. That is a crime.", "Who knows?"]
+
+    def ask(model, tokenizer, questions, temperature, generator):
+        drawn = torch.randint(4, (len(questions),), generator=generator)
+        return [(words[i], True) for i in drawn]
+
+    monkeypatch.setattr(train_rm, "ask", ask)
+
+
+def test_other_settings_make_other_rankings(small, parrot):
     plain = make_rankings(small)
     assert plain == make_rankings(small)
     assert all(make_rankings(small, **{name: x}) != plain for name, x in RANKINGS.items())
 
 
-def test_other_settings_make_other_figures(small_out):
-    gpt, tokenizer, _ = M.load_checkpoint(small_out / "sft.pt")
-    model, *_ = M.load_checkpoint(small_out / "rm.pt")
+def test_other_settings_make_other_figures(small_out, parrot):
+    model, tokenizer, _ = M.load_checkpoint(small_out / "rm.pt")
 
     def figures(**flags):
         config = train_rm.Config(**{"heldout_prompts": 14} | flags)
-        return train_rm.examine(model, tokenizer, gpt, config)[0]
+        return train_rm.examine(model, tokenizer, None, config)[0]
 
     plain = figures()
     assert plain == figures()
