@@ -21,7 +21,7 @@ from model import (END, encode_prompt, load_checkpoint, make_optimizer, masked_m
                    save_checkpoint, score_answers, take_step, token_log_probs)
 from run import flag
 from run.chat import ask
-from run.rows import by_length, room_for_prompts
+from run.rows import by_length, share_context
 
 
 @dataclass
@@ -38,7 +38,7 @@ class Config(run.CommonConfig):
     lam: float = flag(0.95, "of GAE: 1 trusts returns only, 0 the next guess", least=0.0)
     clip: float = flag(0.2, "how far the ratio may leave 1 before its gradient stops", least=0.0)
     no_end_penalty: float = flag(1.0, "off the score of an answer that does not end", least=0.0)
-    max_new_tokens: int = flag(32, "the longest answer, in tokens", least=1)
+    max_new_tokens: int = flag(0, "the longest answer (0: 32, or half the context)", least=0)
     best_of: int = flag(8, "answers to choose from in the best-of-n column", quick=2, least=1)
     save_every: int = flag(10, "iterations between saves for --resume", quick=1, least=1)
 
@@ -84,7 +84,8 @@ class Training:
         sft, rm = f"{config.out}/sft.pt", f"{config.out}/rm.pt"
         self.config = config
         self.policy, self.tokenizer, _ = load_checkpoint(sft, device)
-        self.room = room_for_prompts(config.max_new_tokens, self.policy.config.block_size)
+        self.longest, self.room = share_context(config.max_new_tokens,
+                                                self.policy.config.block_size)
         self.own_prompts = those_that_fit(read_prompts(config.data), self.room,
                                           lambda prompt: len(encode_prompt(self.tokenizer, prompt)))
         self.reference, *_ = load_checkpoint(sft, device)
@@ -133,7 +134,7 @@ def sample_rollout(state, questions):
     config, policy, tokenizer = state.config, state.policy, state.tokenizer
     end = tokenizer.special_tokens[END]
     prompts = [encode_prompt(tokenizer, question)[-state.room:] for question in questions]
-    tokens, mask, log_probs = policy.generate(prompts, config.max_new_tokens, stop=end,
+    tokens, mask, log_probs = policy.generate(prompts, state.longest, stop=end,
                                               generator=state.generator)
     lengths = row_lengths(mask)                                     # (B,)
     T = int(lengths.max())                      # columns behind the longest answer hold nothing
@@ -293,8 +294,8 @@ def measure(state, answer, kl):
 def sampled_kl(state, policy, chat=True):
     """Nats an answer: by how much the policy's own samples at temperature 1, to the report card's
     questions, are likelier to it than to the reference."""
-    tokenizer, longest = state.tokenizer, min(32, policy.config.block_size // 2)
-    room = policy.config.block_size - longest
+    tokenizer = state.tokenizer
+    longest, room = share_context(0, policy.config.block_size)
     prompts = [encode_prompt(tokenizer, prompt.text, chat)[-room:]
                for prompt in world.report_prompts(state.config.quick)]
     generator = torch.Generator(state.generator.device).manual_seed(2)

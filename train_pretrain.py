@@ -26,8 +26,8 @@ from data.gather import gather, inputs
 from data.shards import (dependencies, finished_shards, load_shards, sample_rows,
                          split_documents, tail_to_hold_out, write_shards)
 from data.world.dirt import Planted, plant
-from model import (GPT, SPECIAL_TOKENS, GPTConfig, fingerprint, make_optimizer,
-                   next_token_loss, save_checkpoint, schedule)
+from model import (GPT, SPECIAL_TOKENS, GPTConfig, make_optimizer, next_token_loss,
+                   save_checkpoint, schedule)
 from run import UserError, flag
 from run.chat import go_on
 from run.pictures import draw_curves, draw_matrix
@@ -105,10 +105,8 @@ def prepare(config):
     settings = {name: getattr(config, name) for name in names}
     made_from = dependencies(settings, inputs(config.data))
     if description := finished_shards(out, made_from):
-        tokenizer = Tokenizer.load(out / "tokenizer.json")
-        if description["vocabulary"] == fingerprint(tokenizer):
-            print(f"{out}/shards.json: nothing it depends on has changed, using them again")
-            return tokenizer, description
+        print(f"{out}/shards.json: nothing it depends on has changed, using them again")
+        return Tokenizer.load(out / "tokenizer.json"), description
     cleaning = clean_to_file(raw_documents(config), out / "clean.jsonl", config,
                              count_dirt=not config.data)
 
@@ -125,7 +123,7 @@ def prepare(config):
     tokenizer = train_bpe(texts, config.vocab_size, SPECIAL_TOKENS)
     tokenizer.save(out / "tokenizer.json")
     description = write_shards(out, documents(), tokenizer, made_from=made_from,
-                               vocabulary=fingerprint(tokenizer), cleaning=cleaning)
+                               vocabulary=run.digest(out / "tokenizer.json"), cleaning=cleaning)
     print(f"tokenize: {tokenizer.n_vocab:,} tokens in the vocabulary, "
           f"{description['train']['tokens']:,} to train on, "
           f"{description['heldout']['tokens']:,} held out")

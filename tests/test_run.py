@@ -15,7 +15,8 @@ import model as M
 import run
 from bpe import train_bpe
 from conftest import ON_GPU, run_stages
-from run import chat
+from run import UserError, chat
+from run.rows import share_context
 
 
 @dataclass
@@ -191,6 +192,21 @@ def test_the_chat_keeps_the_last_turn_as_long_as_a_short_answer_fits():
     assert talker.model.asked == wanted
     talker.answer("z" * 40)                     # nothing else fits beside that
     assert talker.model.asked == M.encode_chat(tokenizer, [("z" * 40, None)])
+
+
+def test_a_terminal_with_fewer_letters_shows_signs_in_their_place(monkeypatch):
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="cp1252"))
+    run.main(lambda: print("München, Москва", flush=True))
+    assert written.getvalue().decode("cp1252").strip() == "München, ??????"
+
+
+def test_answer_and_prompt_share_the_context():
+    assert share_context(0, 64) == (32, 32) and share_context(0, 32) == (16, 16)
+    assert share_context(24, 32) == (24, 8)
+    for longest, context in ((25, 32), (80, 64), (0, 8)):
+        with pytest.raises(UserError, match="no room for a question"):
+            share_context(longest, context)
 
 
 def test_a_file_is_known_by_what_it_says(tmp_path):

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+import run
 from bpe import train_bpe
 from conftest import ENVIRONMENT, ROOT, beside
-from data.shards import (Shards, ShardWriter, load_shards, sample_rows, split_documents,
-                         tail_to_hold_out, write_shards)
+from data.shards import (Shards, ShardWriter, finished_shards, load_shards, sample_rows,
+                         split_documents, tail_to_hold_out, write_shards)
 from model import END, SPECIAL_TOKENS
 from run import UserError
 
@@ -46,6 +47,22 @@ def test_a_row_of_shard_files_reads_like_one_and_a_rerun_leaves_no_old_files(tmp
     shards = Shards([np.arange(0, 40), np.arange(40, 45), np.arange(45, 100)])
     assert len(shards) == 100
     assert shards[38:47].tolist() == list(range(38, 47)) and shards[98:200].tolist() == [98, 99]
+
+
+def test_shards_are_used_again_only_with_the_tokenizer_and_the_settings_they_were_made_with(
+        tmp_path, tokenizer):
+    path = tmp_path / "tokenizer.json"
+    tokenizer.save(path)
+    write_shards(tmp_path, [("train", "the cat")], tokenizer, workers=1, made_from="this",
+                 vocabulary=run.digest(path))
+    assert finished_shards(tmp_path, "this")["train"]["documents"] == 1
+    assert finished_shards(tmp_path, "that") is None
+    whole = path.read_bytes()
+    for content in (whole[:-9], b"", whole.replace(b"\xc4\xa0t", b"\xc4\xa0c", 1)):
+        path.write_bytes(content)
+        assert finished_shards(tmp_path, "this") is None
+    path.unlink()
+    assert finished_shards(tmp_path, "this") is None
 
 
 def test_a_cut_shard_is_noticed(tmp_path, tokenizer):

@@ -177,6 +177,24 @@ def test_the_scores_of_the_sft_model_are_made_mean_zero_and_deviation_one(quick_
     assert abs(scores.mean()) < 0.6 and 0.5 < scores.std() < 2
 
 
+def test_scores_that_are_all_alike_are_not_blown_up(quick_out, capsys):
+    state = train_ppo.Training(train_ppo.Config(out=quick_out, episodes=4), "cpu")
+    for parameter in state.reward_model.head.parameters():
+        torch.nn.init.zeros_(parameter)
+    state.begin()
+    assert state.std == 0.1 and "almost alike" in capsys.readouterr().out
+    assert train_ppo.sample_rollout(state, [INDIA]).scores.abs() <= 1
+
+
+def test_what_the_context_cannot_hold_is_refused_before_anything_runs(mistake, tmp_path, quick_out):
+    long, short = tmp_path / "long.txt", tmp_path / "short.txt"
+    long.write_text("Who " * 80 + "?\n")
+    short.write_text("Who are you?\n")
+    arguments = (train_ppo, "--quick", "--out", quick_out, "--data")
+    assert "none of 1 rows fits into 32 tokens" in mistake(*arguments, long)
+    assert "no room for a question" in mistake(*arguments, short, "--max-new-tokens", 80)
+
+
 def test_row_zero_is_the_policy_before_its_first_update(quick_out):
     rows = [json.loads(line) for line in (quick_out / "ppo.jsonl").open()]
     assert [row["iteration"] for row in rows] == [0, 1, 2]

@@ -120,6 +120,13 @@ def test_a_quick_run_leaves_rankings_figures_and_a_picture(quick_out):
     assert (quick_out / "rm.png").read_bytes()[:4] == b"\x89PNG"
 
 
+def test_rankings_whose_answers_would_be_cut_are_refused(mistake, tmp_path, quick_out):
+    row = {"prompt": "Why?", "answers": ["so " * 80 + end for end in "ab"], "ranks": [1, 2]}
+    (tmp_path / "own.jsonl").write_text(json.dumps(row))
+    said = mistake(train_rm, "--quick", "--out", quick_out, "--data", tmp_path / "own.jsonl")
+    assert "none of 1 rows fits into 64 tokens" in said
+
+
 @beside
 def test_rankings_made_elsewhere_are_used_in_place(tmp_path, quick_out):
     mine = tmp_path / "mine.jsonl"
