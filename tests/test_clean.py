@@ -88,6 +88,7 @@ def test_what_the_web_wraps_around_a_text_goes_and_the_text_stays(dirty):
     "Well... I don't know...\nYou mean...\nYes... it was him...\nAnd I thought...",
     "City 1990 2000 2010\nBern 12.5 14.0 15.1\nOslo 45.8 50.9 58.7\nRome 27.9 26.6 26.2",
     "No, no. Die, villain, by the sword of a man!",
+    "Loading the dishwasher is an art. Put the plates at the bottom, the cups on top of them.",
     "Milk $2.50\nBread $3.10\nEggs $4.00\nButter $5.25\nCheese $7.80",
     "## 1.2.0\n\n- fix #12\n- fix #14\n- close #15\n\n## 1.1.0\n\n- fix #3\n- add #5",
     "Chapter One ........ 3\nChapter Two ........ 17\nThe End .... 42\nIndex ...... 99",
