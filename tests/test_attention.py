@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import kernels
+from kernels.checks import check_chip
 
 LIMIT = {torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1.5e-2}
 
@@ -131,6 +132,14 @@ def test_peak_memory_grows_in_proportion_to_length_and_not_to_its_square(backend
     from kernels.measure import peak_memory
     # a float32 (T, T) matrix alone would be 16 MB, and three are needed
     assert peak_memory(backend_name, 2048) < 20
+
+
+def test_a_chip_with_little_shared_memory_is_told_before_a_large_head_is_launched():
+    for capability, D in (((8, 0), 256), ((9, 0), 256), ((10, 0), 200), ((8, 9), 128), ((12, 0), 64)):
+        check_chip(capability, D)
+    for capability in ((8, 6), (8, 9), (12, 0)):
+        with pytest.raises(ValueError, match="head size 160 is above 128.*use more heads"):
+            check_chip(capability, 160)
 
 
 def test_every_function_of_the_kernels_that_lesson_3_names_is_in_its_file():
