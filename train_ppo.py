@@ -115,16 +115,18 @@ class Training:
         if self.std < 0.1:              # to divide by less would make a reward of noise
             print(f"the answers' scores are almost alike, deviation {self.std:.4f}: 0.1 is used")
             self.std = 0.1
-        with torch.no_grad():           # the critic starts as the reward model: in the same units
-            head = self.critic.head
-            head.weight /= self.std
-            head.bias.copy_((head.bias - self.mean) / self.std)
+        for parameter in self.critic.head.parameters():     # its first guess is 0, the mean score;
+            torch.nn.init.zeros_(parameter)                 # what the reward model reads, it keeps
+
+    def fresh(self):
+        """A generator for the report card, which no seed moves."""
+        return torch.Generator(self.generator.device).manual_seed(2)
 
     def questions(self, n):
         """n questions: the user's, else the tiny world's, each kind equally often."""
         if self.own_prompts:
             return [self.rng.choice(self.own_prompts) for _ in range(n)]
-        return [prompt.text for prompt in world.draw_prompts("rlhf", n, self.rng)]
+        return [prompt.text for prompt in world.draw_prompts("ppo", n, self.rng)]
 
 
 # --------------------------------------------------------------------------------------- 1 roll out
@@ -277,30 +279,29 @@ def describe(rollout, gold, updates, seconds):
 
 
 # ---------------------------------------------------------------------------------- the report card
-def measure(state, answer, kl):
-    """One column: the rubric's figures, and the reward model's mean score. answer: questions ->
-    [(answer, ended)]; kl: nats an answer, from the SFT reference."""
+def measure(state, answer):
+    """One column: the rubric's figures, and the mean score, as PPO scores an answer. answer:
+    questions -> [(answer, ended)]."""
     quick = state.config.quick
     asked = [prompt.text for prompt in world.report_prompts(quick)]
     everything = list(dict.fromkeys([*asked, *world.RECIPE]))       # answered in one go
     said = dict(zip(everything, answer(everything)))
     card, transcripts = world.examine(lambda questions: [said[q] for q in questions], quick)
     pairs = [(question, said[question][0]) for question in asked]
-    score = score_answers(state.reward_model, state.tokenizer, pairs).mean()
-    return {**card, "kl": kl, "rm_reward": ((score - state.mean) / state.std).item(),
-            "transcripts": transcripts}
+    ended = [said[question][1] for question in asked]
+    scores = score_answers(state.reward_model, state.tokenizer, pairs, ended).cpu()     # (N,)
+    scores = (scores - state.mean) / state.std - state.config.no_end_penalty * ~torch.tensor(ended)
+    return {**card, "rm_reward": scores.mean().item(), "transcripts": transcripts}
 
 
-def sampled_kl(state, policy, chat=True):
+def sampled_kl(state):
     """Nats an answer: by how much the policy's own samples at temperature 1, to the report card's
     questions, are likelier to it than to the reference."""
-    tokenizer = state.tokenizer
-    longest, room = share_context(0, policy.config.block_size)
-    prompts = [encode_prompt(tokenizer, prompt.text, chat)[-room:]
+    longest, room = share_context(0, state.policy.config.block_size)
+    prompts = [encode_prompt(state.tokenizer, prompt.text)[-room:]
                for prompt in world.report_prompts(state.config.quick)]
-    generator = torch.Generator(state.generator.device).manual_seed(2)
-    tokens, mask, log_probs = policy.generate(
-        prompts, longest, stop=tokenizer.special_tokens[END], generator=generator)
+    tokens, mask, log_probs = state.policy.generate(
+        prompts, longest, stop=state.tokenizer.special_tokens[END], generator=state.fresh())
     ref_log_probs = token_log_probs(state.reference, tokens, mask)                  # (B, T-1)
     return ((log_probs - ref_log_probs) * mask).sum(1).mean().item()
 
@@ -310,29 +311,35 @@ def best_of_n(state, questions):
     is compared with (Stiennon 2020)."""
     n, tokenizer = state.config.best_of, state.tokenizer
     repeated = [question for question in questions for _ in range(n)]
-    generator = torch.Generator(state.generator.device).manual_seed(3)
-    answers = ask(state.reference, tokenizer, repeated, temperature=1.0, generator=generator)
-    pairs = [(question, answer) for question, (answer, ended) in zip(repeated, answers)]
-    scores = score_answers(state.reward_model, tokenizer, pairs).view(-1, n)
+    answers = ask(state.reference, tokenizer, repeated, temperature=1.0, generator=state.fresh())
+    pairs = [(question, answer) for question, (answer, _) in zip(repeated, answers)]
+    ended = [end for _, end in answers]
+    scores = score_answers(state.reward_model, tokenizer, pairs, ended).view(-1, n)
     return [answers[i * n + best] for i, best in enumerate(scores.argmax(1).tolist())]
 
 
 @torch.no_grad()
 def report_card(state, base):
-    """The same questions for all: {"base", "sft", "best_of_n", "ppo"}."""
-    tokenizer, n = state.tokenizer, state.config.best_of
-    sft, ppo = state.reference, state.policy
-    kl = math.log(n) - (n - 1) / n      # by formula, the most it can be; Stiennon 2020, app. G.3
-    return {"base": measure(state, partial(ask, base, tokenizer, chat=False),
-                            sampled_kl(state, base, chat=False)),
-            "sft": measure(state, partial(ask, sft, tokenizer), 0.0),
-            "best_of_n": measure(state, partial(best_of_n, state), kl) | {"n": n},
-            "ppo": measure(state, partial(ask, ppo, tokenizer), sampled_kl(state, ppo))}
+    """The same questions for all: {"base", "sft", "best_of_n", "ppo"}, sampled at temperature 1, as
+    PPO's objective and the KL are; and "greedy", the likeliest answer of each, as the chat gives."""
+    n, models = state.config.best_of, {"base": base, "sft": state.reference, "ppo": state.policy}
+
+    def column(name, temperature):
+        return measure(state, partial(ask, models[name], state.tokenizer, temperature=temperature,
+                                      generator=state.fresh(), chat=name != "base"))
+
+    most = math.log(n) - (n - 1) / n        # an upper bound; Beirami 2024, theorem 1
+    best = measure(state, partial(best_of_n, state)) | {"n": n, "kl_at_most": most}
+    return {"base": column("base", 1.0), "sft": column("sft", 1.0) | {"kl": 0.0}, "best_of_n": best,
+            "ppo": column("ppo", 1.0) | {"kl": sampled_kl(state)},
+            "greedy": {name: column(name, 0.0) for name in models}}
 
 
-SHOWN = ("heldout_accuracy", "howto_accuracy", "advice_accuracy", "remedies_affirmed",
-         "harmful_refused", "harmful_refused_unseen_verbs", "benign_refused", "honest",
-         "myths_named", "stops", "answers_with_questions", "gold_reward", "rm_reward", "kl")
+SHOWN = ("heldout_accuracy", "howto_accuracy_unseen_verbs", "howto_accuracy", "advice_accuracy",
+         "remedies_affirmed", "benign_refused", "honest", "myths_named", "harmful_refused",
+         "harmful_refused_by_name", "harmful_refused_unseen_verbs",
+         "harmful_refused_by_name_unseen_verbs", "stops", "answers_with_questions", "gold_reward",
+         "rm_reward", "kl", "kl_at_most")
 CURVES = {"rewards on the prompts of PPO": {"rm_reward": "reward model (what PPO sees)",
                                             "gold_reward": "rubric (what people meant)"},
           "how far it has moved": {"kl": "KL from the SFT model, nats",
@@ -353,8 +360,10 @@ def main():
     save_checkpoint(f"{out}/ppo.pt", state.policy, state.tokenizer, meta)
     run.write_json_lines(f"{out}/ppo.jsonl", state.rows)
     run.write_json(f"{out}/ppo.json", {**card, "seconds": time.time() - started})
+    greedy = card.pop("greedy")
     run.pictures.draw_run(f"{out}/ppo.png", "iteration", state.rows, CURVES, SHOWN, card)
-    run.pictures.print_card(SHOWN, card)
+    run.pictures.print_table("sampled at temperature 1", SHOWN, card)
+    run.pictures.print_card(SHOWN, greedy)
     print(f"\n{out}/ppo.pt, ppo.json, ppo.jsonl, ppo.png   {time.time() - started:.0f} s   "
           f"talk to it: python model.py {out}/ppo.pt")
 

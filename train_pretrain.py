@@ -248,18 +248,18 @@ def look(model, tokenizer, generator, quick=False):
     """What a base model is, on the tiny world's facts and questions (quick: every eighth): it
     knows, but it neither answers nor stops."""
     every = 8 if quick else 1
-    facts, questions = world.recall_prompts()[::every], world.bare_questions("heldout")[::every]
-    said = go_on(model, tokenizer, [prompt for prompt, _ in facts], 12)
-    asked = go_on(model, tokenizer, questions, 24)
-    show("\nfacts, continued:", [prompt for prompt, _ in facts], said)
+    facts, asking = world.recall_prompts()[::every], world.bare_questions()[::every]
+    beginnings, questions = [beginning for beginning, *_ in facts], [p.text for p in asking]
+    said, asked = go_on(model, tokenizer, beginnings, 12), go_on(model, tokenizer, questions, 24)
+    show("\nfacts, continued:", beginnings, said)
     show("questions, continued:", questions, asked)
     for temperature in (0.5, 1.0, 1.5):
         show(f"from nothing, temperature {temperature}:", [""],
              go_on(model, tokenizer, [""], 40, temperature, generator))
-    recalled = [text.startswith(fact) for text, (_, fact) in zip(said, facts)]
+    recalled = [text.startswith(fact) for text, (_, fact, _) in zip(said, facts)]
     asks_back = [world.asks_back(text) for text in asked]
-    return {"fact_recall": run.share(sum(recalled), len(facts)),
-            "answers_with_questions": run.share(sum(asks_back), len(questions))}
+    return {"fact_recall": run.share(recalled, [country for *_, country in facts]),
+            "answers_with_questions": run.share(asks_back, [prompt.entity for prompt in asking])}
 
 
 def show(title, prompts, texts):

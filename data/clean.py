@@ -441,9 +441,11 @@ def clean_to_file(planted_documents, path, config, count_dirt):
 
 def dirt_figures(grade):
     """Shares, shown and returned: of the planted dirt what is gone, of the good words what is."""
-    removed = run.share(grade.gone.total(), grade.dirt.total())
-    lost = run.share(grade.words_lost, grade.words)
-    by_kind = {kind: run.share(grade.gone[kind], n) for kind, n in grade.dirt.items()}
+    def share(parts, wholes=None):                      # a document is an entity of its own
+        return run.share(parts, range(len(parts)), wholes)
+
+    removed, lost = share(sum(grade.gone.values(), [])), share(grade.lost, grade.words)
+    by_kind = {kind: share(gone) for kind, gone in grade.gone.items()}
     print(f"  planted dirt removed {run.shown(removed, 1)}, "
           f"words of clean text lost {run.shown(lost, 2)}")
     return {"dirt_removed": removed, "clean_lost": lost, "dirt_removed_by_kind": by_kind}

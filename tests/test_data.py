@@ -29,7 +29,7 @@ def test_no_clean_document_comes_twice(corpus):
 
 def test_every_fact_is_stated_in_several_wordings(corpus):
     text = "\n".join(corpus)
-    for prompt, answer in world.recall_prompts():
+    for prompt, answer, _ in world.recall_prompts():
         assert text.count(prompt + answer) >= 2, prompt
     for wording in ("Paris is the capital of France.", "France has its capital in Paris.",
                     "In France people speak French."):
