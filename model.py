@@ -457,7 +457,8 @@ def score_answers(model, tokenizer, pairs, ended=None, batch_size=512):
     """
     device, T = model.head.weight.device, model.config.block_size
     ended = [True] * len(pairs) if ended is None else ended
-    rows = [encode_chat(tokenizer, [pair])[: None if end else -1] for pair, end in zip(pairs, ended)]
+    rows = [encode_chat(tokenizer, [pair]) for pair in pairs]
+    rows = [row if end else row[:-1] for row, end in zip(rows, ended)]
     answers = [len(row) - len(encode_prompt(tokenizer, q)) for row, (q, _) in zip(rows, pairs)]
     rows = [row[-T:] for row in rows]
     tokens, lengths = pad_rows(rows, model.config.vocab_size, device)           # (N, T), (N,)

@@ -320,8 +320,8 @@ def best_of_n(state, questions):
 
 @torch.no_grad()
 def report_card(state, base):
-    """The same questions for all: {"base", "sft", "best_of_n", "ppo"}, sampled at temperature 1, as
-    PPO's objective and the KL are; and "greedy", the likeliest answer of each, as the chat gives."""
+    """The same questions for all: {"base", "sft", "best_of_n", "ppo"}, sampled at temperature 1, of
+    which PPO's objective and the KL speak; and "greedy", the likeliest answers, as in a filter."""
     n, models = state.config.best_of, {"base": base, "sft": state.reference, "ppo": state.policy}
 
     def column(name, temperature):

@@ -115,8 +115,9 @@ def row_of(prompt, answers):
 
 
 def longest_answer(tokenizer, row):
-    """Tokens of a prompt with the longest of its answers."""
-    return max(len(encode_chat(tokenizer, [(row["prompt"], text)])) for text in row["answers"])
+    """Tokens of a prompt with the longest of its answers, and its end token, if it has one."""
+    pairs, ended, _ = collate([row])
+    return max(len(encode_chat(tokenizer, [pair])) - (not end) for pair, end in zip(pairs, ended))
 
 
 def show_example(rankings, seconds):

@@ -291,8 +291,8 @@ def dkdv_kernel(q_ptr, k_ptr, v_ptr, do_ptr, lse_ptr, delta_ptr, dk_ptr, dv_ptr,
     store_tile(dk_ptr + k_at, start, Tk, dk * D ** -0.5, D)
 
 
-# (BLOCK_M queries, BLOCK_N keys, warps): as large as registers and shared memory hold, up to D = 128
-# without spilling.
+# (BLOCK_M queries, BLOCK_N keys, warps): as large as registers and shared memory hold; up to
+# D = 128 nothing spills.
 BLOCKS = {  # D up to: 32          64             128             256
     ("attention", "half"): ((128, 128, 8), (128, 128, 8), (128, 128, 8), (64, 32, 8)),
     ("dq", "half"): ((128, 32, 4), (128, 32, 4), (128, 64, 8), (64, 32, 8)),

@@ -107,11 +107,20 @@ def test_what_was_saved_goes_on_where_it_was(tmp_path):
     assert torch.equal(linear.weight, weight)
 
 
-def test_wilsons_interval_of_8_in_10():
-    figure = run.share(8, 10)
-    assert (round(figure["low"], 4), round(figure["high"], 4)) == (0.4902, 0.9433)  # z = 1.96
-    assert run.share(0, 5)["low"] == 0 and run.share(5, 5)["high"] == 1
-    assert run.share(0, 0)["n"] == 0
+def test_the_interval_of_a_share_is_over_entities_and_not_over_answers():
+    apart = run.share([1, 0] * 50, range(100))
+    assert apart["value"] == 0.5 and apart["n"] == 100
+    assert 0.38 < apart["low"] < 0.42 and 0.58 < apart["high"] < 0.62      # 0.5 -+ 1.96 x 0.05
+    together = run.share([1, 0] * 50, ["right", "wrong"] * 50)             # two entities say little
+    assert (together["low"], together["high"]) == (0, 1)
+    assert run.share([1, 3], "ab", wholes=[4, 4])["value"] == 0.5
+
+
+def test_where_all_answers_are_alike_the_interval_is_wilsons_for_the_entities():
+    none, all_of_them = run.share([0] * 30, "abcde" * 6), run.share([True] * 10, range(10))
+    assert (none["low"], round(none["high"], 4)) == (0, 0.4345)             # 0 of 5, z = 1.96
+    assert (round(all_of_them["low"], 4), all_of_them["high"]) == (0.7225, 1)   # 10 of 10
+    assert run.share([], [])["n"] == 0
 
 
 def test_progress_prints_ten_plain_lines_where_there_is_no_terminal():

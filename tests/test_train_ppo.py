@@ -1,6 +1,7 @@
 """PPO: rewards, advantages and the loss against numbers worked by hand; the roll-out; resuming;
 what a quick run leaves behind."""
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -170,8 +171,7 @@ def test_the_scores_of_the_sft_model_are_made_mean_zero_and_deviation_one(quick_
     state.begin()
     tokens = torch.tensor([[5, 6, 7, 8]])
     with torch.no_grad():
-        guess, number = state.critic(tokens), state.reward_model(tokens)
-    torch.testing.assert_close(guess, (number - state.mean) / state.std, atol=1e-4, rtol=1e-4)
+        assert state.critic(tokens).abs().max() == 0        # that mean is the critic's first guess
     again = train_ppo.sample_rollout(state, state.questions(64))
     scores = again.scores + 1.0 * ~again.ended
     assert abs(scores.mean()) < 0.6 and 0.5 < scores.std() < 2
@@ -207,13 +207,16 @@ def test_row_zero_is_the_policy_before_its_first_update(quick_out):
 def test_the_report_card_has_four_columns_with_the_same_names(quick_out):
     card = json.loads((quick_out / "ppo.json").read_text())
     sft = json.loads((quick_out / "sft.json").read_text())
-    for column in ("base", "sft", "best_of_n", "ppo"):
-        assert {"heldout_accuracy", "stops", "harmful_refused", "benign_refused", "honest",
-                "myths_named", "answers_with_questions", "kl", "rm_reward",
-                "gold_reward"} <= set(card[column])
-    assert abs(card["sft"]["kl"]) < 1e-3
+    greedy = card["greedy"]
+    for column in (*(card[name] for name in ("base", "sft", "best_of_n", "ppo")),
+                   *(greedy[name] for name in ("base", "sft", "ppo"))):
+        assert {"heldout_accuracy", "stops", "harmful_refused", "harmful_refused_by_name",
+                "benign_refused", "honest", "myths_named", "answers_with_questions", "rm_reward",
+                "gold_reward"} <= set(column)
+    assert card["sft"]["kl"] == 0 and card["ppo"]["kl"] > 0 and "kl" not in card["base"]
+    assert card["best_of_n"]["kl_at_most"] == pytest.approx(math.log(2) - 1 / 2)
     assert card["best_of_n"]["rm_reward"] >= card["sft"]["rm_reward"] - 0.5
-    assert card["sft"]["heldout_accuracy"] == sft["heldout_accuracy"]
+    assert greedy["sft"]["heldout_accuracy"] == sft["heldout_accuracy"]
     assert (quick_out / "ppo.png").read_bytes()[:4] == b"\x89PNG"
 
 

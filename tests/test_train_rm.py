@@ -1,6 +1,7 @@
 """The reward model: its loss, the scripted labeler, the answers to rank, what a quick run leaves
 behind."""
 import json
+import math
 import random
 
 import numpy as np
@@ -29,6 +30,14 @@ def test_pairs_of_equal_rank_do_not_count():
     assert train_rm.ranking_loss(scores, torch.tensor([[1, 1, 1]])).item() == 0.0
 
 
+def test_every_prompt_weighs_alike_however_many_pairs_it_has():
+    many, one = torch.tensor([[3.0, 1.0, 0.5]]), torch.tensor([[0.0, 2.0, 0.0]])
+    ranks = torch.tensor([[1.0, 2, 3], [1, 2, math.nan]])
+    alone = [train_rm.ranking_loss(scores, row[None]) for scores, row in zip((many, one), ranks)]
+    both = train_rm.ranking_loss(torch.cat([many, one]), ranks)
+    assert both.item() == pytest.approx((alone[0] + alone[1]).item() / 2)
+
+
 def test_the_order_of_the_answers_does_not_matter_to_the_loss():
     scores, ranks = torch.tensor([[0.3, -1.0, 2.0, 0.5]]), torch.tensor([[2, 4, 1, 3]])
     order = [3, 0, 2, 1]
@@ -46,7 +55,8 @@ def test_the_gradient_lifts_the_better_answer():
 def test_a_place_that_only_fills_a_row_is_in_no_pair_and_changes_no_loss():
     two = {"prompt": "p", "answers": ["a", "b"], "ranks": [2, 1]}
     three = {"prompt": "q", "answers": ["c", "d", "e"], "ranks": [1, 2, 2]}
-    pairs, ranks = train_rm.collate([two, three])
+    pairs, ended, ranks = train_rm.collate([two | {"ended": [True, False]}, three])
+    assert ended == [True, False, True, True, True, True]
     assert pairs == [("p", "a"), ("p", "b"), ("p", "a"), ("q", "c"), ("q", "d"), ("q", "e")]
     scores = torch.tensor([[0.3, -1.0, 9.0]])
     filled = train_rm.ranking_loss(scores, ranks[:1]).item()
@@ -73,13 +83,14 @@ def test_a_noisy_labeler_is_wrong_about_as_often_as_it_misjudges():
 
 
 def test_foreign_answers_come_from_other_prompts(monkeypatch):
-    prompts = world.draw_prompts("rlhf", 28, random.Random(0))
+    prompts = world.draw_prompts("rm", 28, random.Random(0))
     monkeypatch.setattr(train_rm, "ask", lambda model, tokenizer, questions, **more: [
         (f"{i // 3}", True) for i in range(len(questions))])    # each prompt's answer: its place
     answers = train_rm.gather_answers(None, None, prompts, train_rm.Config(), random.Random(0),
                                       None)
     same_kind = 0
-    for i, six in enumerate(answers):
+    for i, row in enumerate(answers):
+        six = [text for text, _ in row]
         assert six[:3] == [str(i)] * 3 and len(six) == 6 and str(i) not in six[3:]
         same_kind += sum(prompts[int(j)].kind == prompts[i].kind for j in six[3:])
     assert 0.4 < same_kind / (3 * 28) < 0.75            # half, and some of the others by chance
@@ -87,7 +98,8 @@ def test_foreign_answers_come_from_other_prompts(monkeypatch):
 
 def test_pairs_of_equal_gold_are_not_judged():
     gold = np.array([[1.0, 0, 0], [-1, 1, -1]])
-    accuracy = train_rm.pair_accuracy(np.array([[3.0, 2, 4], [0, 1, 2]]), gold)
+    scores = np.array([[3.0, 2, 4], [0, 1, 2]])
+    accuracy = train_rm.pair_accuracy(scores, gold, np.array(["one", "other"]))
     assert (accuracy["n"], accuracy["value"]) == (4, 0.5)       # right: 3 > 2, 1 > 0
 
 
@@ -108,7 +120,7 @@ def test_the_length_correlation_is_taken_within_a_kind():
 
 def test_a_quick_run_leaves_rankings_figures_and_a_picture(quick_out):
     rankings = [json.loads(line) for line in (quick_out / "rankings.jsonl").open()]
-    about = {prompt.text for prompt in world.prompts("rlhf")}
+    about = {prompt.text for prompt in world.prompts("rm")}
     for row in rankings:
         assert len(row["answers"]) == len(row["ranks"]) == 6 and min(row["ranks"]) == 1
         assert row["prompt"] in about
