@@ -151,6 +151,8 @@ def test_in_a_run_of_one_letter_every_other_pair_merges(learn):
 
 def test_a_merge_from_left_to_right_leaves_the_odd_one_behind():
     assert bpe.merge_row((b"a",) * 3 + (b"b",), (b"a", b"a")) == (b"aa", b"a", b"b")
+    both = (b"a", b"bc", b"ab", b"c")           # the same bytes from other halves are no such pair
+    assert bpe.merge_row(both, (b"ab", b"c")) == (b"a", b"bc", b"abc")
     assert bpe.without_overlaps(np.array([0, 1, 2, 7, 8]), 2).tolist() == [0, 2, 7]
     assert bpe.without_overlaps(np.array([0, 2, 4, 6]), 4).tolist() == [0, 4]
 
@@ -170,13 +172,18 @@ def test_fast_and_plain_training_give_the_same_merges_on_every_drawn_text():
 def test_counts_may_pass_two_thousand_millions():
     pieces = {b"ab": 1 << 31, b"cd": 1 << 31, b"xab": 1}
     assert bpe.learn_merges(pieces, 258) == [(b"a", b"b"), (b"c", b"d")]
+    pieces = {b"abab": 1 << 31, b"xy": 1}
+    assert bpe.learn_merges(pieces, 259) == [(b"a", b"b"), (b"ab", b"ab"), (b"x", b"y")]
 
 
-def test_more_merges_than_sixteen_bits_hold_begin_like_fewer():
-    rng = random.Random(3)
-    text = " ".join("".join(rng.choices("abcdefghij", k=7)) for _ in range(12_000))
-    many = train_bpe([text], 1 << 15).merges
-    assert len(many) > 1 << 14 and train_bpe([text], 1 << 12).merges == many[:(1 << 12) - 256]
+def test_ids_may_pass_sixteen_bits():
+    row = bpe.Row({b"abab": 1})
+    row.tokens += [b""] * 70_000
+    row.places += [np.zeros(0, np.int64)] * 70_000
+    ab = len(row.tokens)
+    row.merge(ord("a"), ord("b"))
+    assert row.merge(ab, ab) == [] and row.tokens[-2:] == [b"ab", b"abab"]
+    assert row.places[-1].tolist() == [1] and ab > 1 << 16
 
 
 def test_fast_and_plain_training_agree_on_english(text):
