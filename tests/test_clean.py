@@ -294,16 +294,19 @@ def test_two_texts_are_near_duplicates_from_a_jaccard_similarity_of_0_8_on(union
 
 
 @pytest.mark.parametrize("size", [100, 200, 3000])
-def test_a_text_is_no_duplicate_of_one_that_holds_it_and_much_more(size):
+def test_a_text_is_a_duplicate_of_one_that_holds_it_and_little_more_and_not_much_more(size):
     whole, _ = sets_of(1.0, size, 0)
-    part = np.sort(np.random.default_rng(1).permutation(whole)[: size // 2])
-    assert not are_similar(part, whole) and not are_similar(whole, part)
+    mixed = np.random.default_rng(1).permutation(whole)
+    for share, alike in ((0.82, True), (0.5, False)):
+        part = np.sort(mixed[: int(share * size)])
+        assert are_similar(part, whole) == are_similar(whole, part) == alike
 
 
 def test_the_similarity_of_short_texts_is_exact():
     whole = np.arange(200, dtype=np.uint64)
     for n, alike in ((158, True), (157, False)):                # 0.79 of 200, and one less
         assert are_similar(whole[:n], whole) == are_similar(whole, whole[:n]) == alike
+    assert not are_similar(whole[:170], whole[30:])             # 140 of 200, though of 170 each
 
 
 def test_shingles_are_runs_of_five_words_without_case_and_signs():
@@ -317,6 +320,14 @@ def test_shingles_are_runs_of_five_words_without_case_and_signs():
         assert len(np.intersect1d(shingle_hashes(other), shingle_hashes(text))) == shared
     turned = "two one three four five"
     assert not np.intersect1d(shingle_hashes(turned), shingle_hashes(" ".join(words[:5]))).size
+
+
+def test_a_sketch_holds_the_least_hashes_of_a_text_and_its_size_counts_all():
+    text = " ".join(some_words(random.Random(2), 400))
+    hashes = shingle_hashes(text)
+    _, _, sketch, size = fingerprint(text)
+    assert len(sketch) == SKETCH and size == len(hashes) == 396
+    assert set(sketch) == set(hashes[hashes <= sketch.max()])
 
 
 def test_the_last_words_of_a_long_text_count_as_the_others_do():

@@ -299,7 +299,10 @@ def test_a_file_has_its_name_only_when_it_is_whole(tmp_path):
     with run.atomic(tmp_path / "a") as temporary:
         temporary.write_text("new")
         assert (tmp_path / "a").read_text() == "old"
-    assert (tmp_path / "a").read_text() == "new"
+    with pytest.raises(KeyError), run.atomic(tmp_path / "a") as temporary:
+        temporary.write_text("half")
+        raise KeyError
+    assert (tmp_path / "a").read_text() == "new" and list(tmp_path.iterdir()) == [tmp_path / "a"]
 
 
 def test_a_json_that_is_missing_or_broken_is_named_with_the_script_that_makes_it(tmp_path):
@@ -359,13 +362,13 @@ def test_rows_are_padded_behind_their_end():
 def test_rows_of_like_length_are_computed_together_without_the_padding_of_others():
     tokens, shapes = torch.arange(48).view(4, 12), []
 
-    def function(rows, more):
-        shapes.append((rows.shape, more.shape))
-        return more
+    def function(rows, whole, chosen):
+        shapes.append((rows.shape, whole.shape, chosen.shape))
+        return chosen
 
-    lengths = torch.tensor([2, 12, 3, 12])
-    answer = by_length(function, tokens, lengths, tokens[:, 1:], parts=2)
-    assert shapes == [((2, 3), (2, 2)), ((2, 12), (2, 11))]
+    lengths = torch.tensor([12, 2, 12, 3])
+    answer = by_length(function, tokens, lengths, tokens, tokens[:, 1:], parts=2)
+    assert shapes == [((2, 3), (2, 3), (2, 2)), ((2, 12), (2, 12), (2, 11))]
     for row, found, n in zip(tokens[:, 1:], answer, lengths):
         assert torch.equal(found[: n - 1], row[: n - 1])
 
