@@ -1,5 +1,6 @@
 """Cleaning keeps what people wrote and drops what the web put around it; each claim on small texts
 worked by hand, then on planted dirt."""
+import json
 import random
 import re
 import time
@@ -9,8 +10,8 @@ import numpy as np
 import pytest
 
 from data import world
-from data.clean import (FILTERS, REPAIRS, Report, clean, clean_to_file, fix_mojibake,
-                        repair_and_filter)
+from data.clean import (FILTERS, REPAIRS, Report, clean, clean_to_file, drop_control_characters,
+                        fix_mojibake, normalize_unicode, repair_and_filter)
 from data.duplicates import SKETCH, Duplicates, fingerprint, shingle_hashes, similar
 from data.world.dirt import WHOLE, WRAPPED, CleaningGrade, Planted, plant, shingle_jaccard
 from run import UserError
@@ -119,6 +120,38 @@ def test_markup_and_notices_go_and_their_text_stays(page, text):
     assert kept(page) == text
 
 
+@pytest.mark.parametrize("text", [
+    f"News\n{GOOD}",                            # one word is no menu
+    "The chanson La Vie de Bohème was known to all who were in the hall.",
+    "Call now!! Buy now!! That is what was written of weightlessness at the fair.",
+    f"{GOOD}\nreturn answer;\n{GOOD.replace('France', 'Spain')}",
+    "\n".join(f"What is the capital of {name}?" for name in
+              "Peru Chad Togo Mali Iran Iraq Cuba Fiji Laos Oman Chile Egypt".split()),
+    "An element such as <note>this</note> has two ends, and what is between them counts.",
+    "For all i<p>q it holds that the sum of both is three, and so on for the others.",
+])
+def test_one_sign_of_dirt_alone_is_none(text):
+    assert kept(text) == text
+
+
+@pytest.mark.parametrize("page, text", [
+    (f"<html><body><script>var a = 1;</script><p>{GOOD}</p></body></html>", GOOD),
+    (f"<html><body><my-note>{GOOD}</my-note></body></html>", GOOD),
+    (GOOD.replace(" is", "<!-- a note --> is"), GOOD),
+    (f"<html><body><nav>Home<nav>News</nav>Shop</nav><p>{GOOD}</p></body></html>", GOOD),
+    (f"<p>{GOOD}</p><p></p><p></p><p>{GOOD}</p>", f"{GOOD}\n\n{GOOD}"),
+    (f"{GOOD}<button>Buy it</button>{GOOD}", f"{GOOD}\n{GOOD}"),
+    ("<html><body><script>" + "\na = f(1);" * 60 + f"</script><p>{GOOD}</p></body></html>", GOOD),
+])
+def test_of_a_page_stays_what_a_reader_sees(page, text):
+    assert kept(page) == text
+
+
+def test_every_line_ends_in_one_newline_and_every_space_is_a_plain_one():
+    assert drop_control_characters("a\r\nb\rc\nd\x00\u200be") == "a\nb\nc\nde"
+    assert normalize_unicode("a\u00a0b\u3000c 5² e\u0301") == "a b c 5² é"
+
+
 @pytest.mark.parametrize("unit", [
     "\n", " ", "\t\n", "<button class=a>", "<!-- ", "<script>", "<a b='", "`", "[b]", "-->", "Â ",
     "login / register | ", "home ", "home\n\n", "copyright 2004 ", "subscribe to our ",
@@ -145,6 +178,7 @@ def test_cleaning_takes_time_in_proportion_to_the_text(unit):
     ("int a = 3;\nfor (int i = 0; i < 9; i++) {\n  a[i] = f(i);\n}\nreturn a;", "source_code"),
     ("BUY NOW!!! Cheap pills online, no prescription, click here >>> 100% free bonus!!!", "spam"),
     ("the best of all is this: " * 50, "repeated_phrases"),
+    ("it is so good " * 8, "repeated_phrases"),  # two traits of the three
     ("This line is said again and again.\n" * 12, "repeated_lines"),
     ("#sun #sea #travel ... #food #love ... #photo #city", "symbols"),
     (RUSSIAN.encode("cp1251").decode("cp1252"), "other_script"),
@@ -394,6 +428,32 @@ def test_clean_answers_in_order_with_the_original_and_a_reason_on_any_number_of_
     assert report.repairs["strip_markup"]["count"] == 1
     assert report.filters["too_short"]["examples"] == ["Home"]
     assert list(clean(documents, workers=2)) == answers
+
+
+def test_what_is_dropped_comes_as_it_came_and_two_of_it_are_shown():
+    documents = ["<b>Home</b>", b"\xffNews", "Shop", "Help"]
+    report = Report()
+    assert list(clean(documents, report)) == [(one, "too_short") for one in documents]
+    assert report.filters["too_short"] == {"count": 4, "examples": ["<b>Home</b>", "ÿNews"]}
+    assert (report.documents, report.kept) == (4, 0)
+
+
+def test_the_figures_of_cleaning_are_counted_on_what_was_kept(tmp_path, capsys):
+    menu = "Home | About us | Contact | Sign in"
+    planted = [Planted(f"{menu}\n{GOOD}", "navigation", GOOD), Planted("Home", None, "Home"),
+               Planted("Buy", "spam", None), Planted(f"{RUSSIAN} x y", "spam", None)]
+    config = SimpleNamespace(language="any", raw=False)
+    figures = clean_to_file(iter(planted), tmp_path / "x", config, count_dirt=True)
+    written = [json.loads(line) for line in (tmp_path / "x").read_text().splitlines()]
+    assert written == [GOOD, f"{RUSSIAN} x y"]
+    assert (figures["documents"], figures["kept"]) == (4, 2)
+    assert figures["characters"] == sum(map(len, written))
+    assert (figures["dirt_removed"]["value"], figures["dirt_removed"]["n"]) == (2 / 3, 3)
+    n = len(GOOD.split()) + 1
+    assert (figures["clean_lost"]["value"], figures["clean_lost"]["n"]) == (1 / n, n)
+    by_kind = figures["dirt_removed_by_kind"]
+    assert {kind: share["value"] for kind, share in by_kind.items()} == {
+        "navigation": 1, "spam": 0.5}
 
 
 @pytest.mark.parametrize("content, text", [

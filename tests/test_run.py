@@ -53,7 +53,8 @@ def test_the_least_value_is_allowed():
 
 @pytest.mark.parametrize("arguments", [["--steps", "0"], ["--steps", "x"], ["--kind", "c"],
                                        ["--rate", "inf"], ["--rate", "nan"],
-                                       ["--rate", "-1"], ["--save-every", "-1"], ["--unknown"], ["--data"]])
+                                       ["--rate", "-1"], ["--save-every", "-1"],
+                                       ["--unknown"], ["--data"]])
 def test_a_bad_flag_is_one_line_and_exit_code_2(capsys, arguments):
     with pytest.raises(SystemExit) as stop:
         run.parse_config(Config, "doc", arguments)
