@@ -640,6 +640,20 @@ def test_files_are_read_line_by_line_and_character_for_character(tmp_path):
     texts = list(read_texts([first, second]))
     assert "".join(texts) == content.decode(errors="replace") + "the end\n"
     assert len(texts) == 3 and all(text.endswith("\n") for text in texts)
+def test_the_command_line_reads_all_of_a_file_and_tells_the_bytes_a_token(tmp_path, capsys):
+    from run import tokens
+    text, new = tmp_path / "text.txt", tmp_path / "new.json"
+    whole = "Größe und Maß,\r\nwie sie sind.\r\n" * 40_000     # over a million
+    text.write_bytes(whole.encode())
+    read = list(tokens.read_texts([text]))
+    assert "".join(read) == whole and len(read) == 2 and read[0].endswith("\n")
+    text.write_bytes(whole[:3000].encode())
+    tokens.train_command([text], 270, new)
+    made = Tokenizer.load(new)
+    assert made.n_vocab == 270 and set(made.special_tokens) == {
+        "<|endoftext|>", "<|user|>", "<|assistant|>"}
+    rate = len(whole[:3000].encode()) / len(made.encode_ordinary(whole[:3000]))
+    assert f"{rate:.2f} bytes a token" in capsys.readouterr().out
 
 
 def test_a_mistake_on_the_command_line_ends_in_one_line_and_exit_code_2(tmp_path, capsys,

@@ -94,10 +94,10 @@ def named(pattern, text, besides=""):
     return set(map(str.lower, in_text)) - set(map(str.lower, expected))
 
 
-def affirmed(pattern, text):
-    """The names, in small letters, without those that a "not" stands before: not Paris, isn't in
-    Asia, never take a wide brush."""
-    denied = re.compile(NOT + r" (?:\w+ ){0,2}?(?:" + pattern.pattern + ")", re.I)
+def affirmed(pattern, text, between=0):
+    """The names, in small letters, without those that a "not" stands before, with `between` words
+    between them at most: do not eat more vegetables, isn't in Asia."""
+    denied = re.compile(NOT + r" (?:\w+ ){0," + str(between) + "}?(?:" + pattern.pattern + ")", re.I)
     return named(pattern, denied.sub("", text))
 
 
@@ -118,7 +118,7 @@ def fact(slots, answer):
     wanted = slots[relation]
     if evades(answer):
         return -0.5                                  # a false fact is worse than none
-    if affirmed(VALUES[relation], answer) != {wanted.lower()}:
+    if affirmed(VALUES[relation], answer, between=2) != {wanted.lower()}:
         return -1.0
     others = named(COUNTRY, answer, besides=f"{slots['country']}, {wanted}")
     return -0.5 if others else 1.0
