@@ -153,14 +153,31 @@ def test_recall_asks_for_each_fact_of_each_country():
     asked = world.recall_prompts()
     assert len(asked) == len(set(asked)) == 3 * len(COUNTRIES)
     for relation, value in (("capital", "Paris"), ("language", "French"), ("continent", "Europe")):
-        assert (f"The {relation} of France is", " " + value) in asked
+        assert (f"The {relation} of France is", " " + value, "France") in asked
 
 
 def test_bare_questions_are_of_the_held_out_split_and_always_the_same():
-    asked = world.bare_questions(n=20)
-    assert len(asked) == 20 and set(asked) <= texts("heldout")
-    assert asked == world.bare_questions(n=20)
-    assert set(world.bare_questions("sft", 20)) <= texts("sft")
+    asked = world.bare_questions()
+    assert len(asked) > 100 and {p.text for p in asked} <= texts("heldout")
+    assert asked == world.bare_questions() and {p.kind for p in asked} == set(world.KINDS)
+
+
+def test_no_question_paper_asks_what_the_report_card_asks(corpus):
+    text = "\n".join(corpus)
+    assert [p.text for p in world.report_prompts() if p.text in text] == []
+
+
+def test_rm_and_ppo_never_ask_the_same():
+    assert not texts("rm") & texts("ppo") and texts("rm") | texts("ppo") == texts("rlhf")
+    for split in ("rm", "ppo"):
+        assert {p.kind for p in world.prompts(split)} == set(world.KINDS)
+
+
+def test_a_name_in_two_tables_has_one_split():
+    found = {}
+    for names in SPLIT.values():
+        for name, split in names.items():
+            assert found.setdefault(name, split) == split, name
 
 
 def test_every_fact_is_stated_in_several_wordings(corpus):
@@ -221,7 +238,7 @@ def test_drawn_prompts_hold_each_kind_equally_often():
 def test_a_prompt_is_drawn_twice_only_where_there_are_too_few():
     drawn = Counter(p.text for p in world.draw_prompts("heldout", 7 * 100, random.Random(0))
                     if p.kind == "unanswerable")
-    assert drawn.total() == 100 and len(drawn) == 36            # all there are, 2 or 3 times
+    assert drawn.total() == 100 and len(drawn) == 35            # all there are, 2 or 3 times
     assert set(drawn.values()) == {2, 3}
 
 

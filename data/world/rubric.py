@@ -97,7 +97,8 @@ def named(pattern, text, besides=""):
 def affirmed(pattern, text, between=0):
     """The names, in small letters, without those that a "not" stands before, with `between` words
     between them at most: do not eat more vegetables, isn't in Asia."""
-    denied = re.compile(NOT + r" (?:\w+ ){0," + str(between) + "}?(?:" + pattern.pattern + ")", re.I)
+    words = r" (?:\w+ ){0," + str(between) + "}?"
+    denied = re.compile(NOT + words + "(?:" + pattern.pattern + ")", re.I)
     return named(pattern, denied.sub("", text))
 
 
