@@ -138,6 +138,19 @@ def test_rows_go_on_as_if_alone_when_others_have_ended_within_the_context_and_pa
         assert int(mask.sum()) == n and tokens.tolist() == row + answer[:n] + padding
 
 
+def test_behind_the_end_of_a_row_tokens_log_probs_and_mask_are_zero(gpt):
+    rows, ends = [[7, 8]] * 16, range(40)                       # ends come at different times
+    generator = torch.Generator().manual_seed(0)
+    tokens, mask, log_probs = gpt.generate(rows, 12, stop=ends, generator=generator)
+    lengths = set()
+    for row, chosen, log_prob in zip(tokens[:, 2:].tolist(), mask[:, 1:], log_probs[:, 1:]):
+        n = next((t + 1 for t, token in enumerate(row) if token in ends), 12)
+        assert chosen.tolist() == [1] * n + [0] * (12 - n) and not any(row[n:])
+        assert (log_prob != 0).tolist() == [True] * n + [False] * (12 - n)
+        lengths.add(n)
+    assert len(lengths) > 4
+
+
 def test_rows_of_like_length_together_give_what_all_rows_together_give(gpt):
     tokens, lengths = draw(7, 12), torch.tensor([3, 12, 5, 5, 9, 2, 7])
     inside = torch.arange(11)[None] < lengths[:, None] - 1
