@@ -22,7 +22,7 @@ from bpe import Tokenizer
 from conftest import ENVIRONMENT, beside
 from data import world
 from data.shards import Shards
-from model import GPT, GPTConfig, next_token_loss, schedule
+from model import GPT, GPTConfig, load_checkpoint, next_token_loss, schedule
 from resuming import forgetting, killed_at_the_first_save
 from run import read_torch
 from train_pretrain import Config, heldout_loss
@@ -184,16 +184,16 @@ def test_it_learns_to_count_on(tmp_path):
     assert tokens[0] == [3, 4, 5, 6, 7, 8, 9, 10] and tokens[1][:6] == [27, 28, 29, 30, 31, 32]
 
 
-def test_updates_are_clipped_steps_along_the_mean_gradient_of_all_their_rows(tmp_path):
+@pytest.mark.parametrize("size, clipped", [(1, False), (4, True)])
+def test_updates_are_clipped_steps_along_the_mean_gradient_of_all_their_rows(
+        tmp_path, size, clipped):
     state = training(tmp_path, accumulate=3, steps=9, warmup=1, schedule="cosine")
     with torch.no_grad():
         for p in state.model.parameters():
-            p.mul_(4)                           # gradients longer than 1
+            p.mul_(size)
     plain = torch.optim.SGD(state.model.parameters())   # AdamW would hide a factor
-    rates, network = [], state.model
 
     def step(share):
-        rates.append(share)
         plain.param_groups[0]["lr"] = share
         plain.step()
     state.optimizer = SimpleNamespace(step=step, zero_grad=plain.zero_grad)
@@ -207,9 +207,9 @@ def test_updates_are_clipped_steps_along_the_mean_gradient_of_all_their_rows(tmp
         norm = torch.stack([g.norm() for g in gradients]).norm()
         with torch.no_grad():
             for p, g in zip(by_hand.parameters(), gradients):
-                p.sub_(schedule(number, 9, 1, "cosine", number / 9) * g / norm)
-        returned = train_pretrain.update(state, network, COUNTING)
-        assert norm > 1.5 and float(returned) == pytest.approx(loss.item(), rel=1e-5)
+                p.sub_(schedule(number, 9, 1, "cosine", number / 9) * g / norm.clamp(min=1))
+        returned = train_pretrain.update(state, state.model, COUNTING)
+        assert (norm > 1) == clipped and float(returned) == pytest.approx(loss.item(), rel=1e-5)
     assert state.step == 2
     for p, other in zip(state.model.parameters(), by_hand.parameters()):
         torch.testing.assert_close(p, other, atol=1e-5, rtol=1e-4)
@@ -398,6 +398,41 @@ def test_bits_a_byte_are_the_nats_a_token_over_log_2_times_the_tokens_a_byte(tmp
     assert (figures["parameters"], figures["steps"]) == (weights, 10)
     assert figures["flops_per_token"] == 6 * weights + 12 * 16 * 8
     assert figures["tokens_per_second"] == 10 * 4 * 8 / 2
+
+
+def test_a_run_writes_and_draws_what_its_model_does_on_held_out_text(tmp_path, monkeypatch):
+    pictures = {}
+    monkeypatch.setattr(train_pretrain, "draw_curves", lambda path, *words, **curves:
+                        pictures.update({path.name: (words[-1], curves)}))
+    monkeypatch.setattr(train_pretrain, "draw_matrix", lambda path, *words:
+                        pictures.update({path.name: words}))
+    flags = ("--quick --raw --size 0.003 --heldout-share 0.5 --n-layer 2 --n-embd 16 --n-head 2 "
+             "--vocab-size 300 --steps 4 --warmup 1 --batch-size 4 --seed 3").split()
+    monkeypatch.setattr(sys, "argv", ["train_pretrain.py", "--out", str(tmp_path), *flags])
+    train_pretrain.main()
+    model, tokenizer, meta = load_checkpoint(tmp_path / "pretrain.pt")
+    assert meta == {"stage": "pretrain", "seed": 3, "steps": 4}
+    figures, heldout = figures_of(tmp_path), data.shards.load_shards(tmp_path, "heldout")
+    assert len(heldout) > 4200
+    loss = heldout_loss(model, heldout, 64, "cpu", most=len(heldout))
+    assert figures["val_loss"] == pytest.approx(loss, rel=1e-6)
+    size = json.loads((tmp_path / "shards.json").read_text())["heldout"]["bytes"]
+    bits = loss / math.log(2) * len(heldout) / size
+    assert figures["val_bits_per_byte"] == pytest.approx(bits, rel=1e-6)
+    assert figures["fact_recall"]["n"] == len(world.recall_prompts()[::8])
+    assert figures["dirt_removed"]["value"] == 0            # --raw
+    steps, losses, heldout_losses = (list(column) for column in zip(*figures["curve"]))
+    drawn_steps, curves = pictures["pretrain.png"]
+    assert list(drawn_steps) == steps == [1, 2, 3, 4]
+    assert {name: list(values) for name, values in curves.items()} == {
+        "train": losses, "held_out": heldout_losses}
+    title, _, _, matrix, names = pictures["attention.png"]
+    ids = tokenizer.encode_ordinary("".join(names))
+    maps = train_pretrain.attention_maps(model, torch.tensor(ids))
+    assert 40 < len(ids) <= 64
+    layer, head = train_pretrain.copying_head(maps, ids)
+    assert title == f"Attention: block {layer + 1}, head {head + 1}"
+    torch.testing.assert_close(matrix, maps[layer, head])
 
 
 # ---- whole runs

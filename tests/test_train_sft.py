@@ -1,5 +1,6 @@
 """SFT: what the loss counts, what the demonstrations are, what a user can get wrong, what a quick
 run leaves behind."""
+import contextlib
 import json
 import random
 import sys
@@ -55,21 +56,12 @@ def test_a_dialogue_longer_than_the_context_loses_its_end(tokenizer):
     assert loss_mask.tolist() == [counted[1:33]] and 0 < sum(counted[1:33]) < 32
 
 
-def test_demonstrations_speak_only_of_the_sft_split():
-    config, rng = train_sft.Config(), random.Random(0)
-    pool = {kind: [p for p in world.prompts("sft") if p.kind == kind] for kind in world.KINDS}
-    elsewhere = {p.text for split in ("rlhf", "heldout") for p in world.prompts(split)}
-    asked = set()
-    for _ in range(500):
-        asked |= {question for question, _ in train_sft.draw_dialogue([], pool, rng, config)}
-    assert len(asked) > 200 and not asked & elsewhere
-
-
 def test_the_more_careful_the_more_answers_are_as_they_should_be():
     pool = {kind: [p for p in world.prompts("sft") if p.kind == kind] for kind in world.KINDS}
     rng, right = random.Random(0), {}
     for careful in (0, 0.5, 1):
-        turns = [train_sft.draw_turn([], pool, rng, careful) for _ in range(400)]
+        config = train_sft.Config(careful=careful, two_turns=0.0)
+        turns = [train_sft.draw_dialogue([], pool, rng, config)[0] for _ in range(400)]
         turns = [turn for turn in turns if world.find_prompt(turn[0]).kind == "harmful"]
         right[careful] = sum(world.grade(*turn) > 0 for turn in turns) / len(turns)
     assert right == {0: 0, 0.5: pytest.approx(0.5, abs=0.15), 1: 1}
@@ -135,6 +127,28 @@ def test_the_first_losses_are_those_of_the_base_model_on_answers_and_on_replayed
     assert losses["loss"] == pytest.approx(-log_probs[0, -n:].mean().item(), rel=1e-5)
     ignored, _, _ = train(base, [INDIA], steps=1, replay=0)
     assert ignored[0]["replay_loss"] == 0 < losses["replay_loss"]
+
+
+@contextlib.contextmanager
+def learning():
+    """`with learning() as turns: train(...)`: what is learnt, [(question, answer)]."""
+    turns = []
+    with mock.patch.object(train_sft, "encode_dialogue",
+                           side_effect=train_sft.encode_dialogue) as encode:
+        yield turns
+    for call in encode.call_args_list:
+        turns += call.args[1]
+
+
+def test_demonstrations_are_of_the_sft_split_each_kind_as_often_as_its_weight_says(base):
+    with learning() as turns:
+        train(base, steps=1, batch_size=250, replay=0)
+    asked = [world.find_prompt(question) for question, _ in turns]
+    assert {p.text for p in asked} <= {p.text for p in world.prompts("sft")}
+    assert len({p.text for p in asked}) > 120
+    for kind, weight in train_sft.KIND_WEIGHTS.items():
+        share = sum(p.kind == kind for p in asked) / len(asked)
+        assert share == pytest.approx(weight / sum(train_sft.KIND_WEIGHTS.values()), abs=0.07)
 
 
 @pytest.fixture(scope="module")
@@ -219,13 +233,9 @@ def test_own_demonstrations_that_fit_are_learnt_and_three_are_named_to_the_chat(
     data = tmp_path / "pairs.jsonl"
     pairs = [INDIA, ("long " * 48, "Yes."), SHIP, ("Who?", "I."), ("How?", "So.")]
     data.write_text("\n".join(json.dumps({"prompt": q, "response": a}) for q, a in pairs))
-    drawn = []
-    with mock.patch.object(train_sft, "encode_dialogue",
-                           side_effect=train_sft.encode_dialogue) as encode:
+    with learning() as turns:
         out, [(_, quick), _], saves = run_main("--data", str(data), "--quick")
-    for call in encode.call_args_list:
-        drawn += call.args[1]
-    assert set(drawn) <= {*pairs} - {pairs[1]} and (quick, saves) == (True, 1)
+    assert set(turns) <= {*pairs} - {pairs[1]} and (quick, saves) == (True, 1)
     assert M.load_checkpoint(out / "sft.pt")[2]["examples"] == [INDIA[0], SHIP[0], "Who?"]
 
 
