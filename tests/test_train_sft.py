@@ -3,6 +3,7 @@ run leaves behind."""
 import contextlib
 import json
 import random
+import shutil
 import sys
 from dataclasses import fields
 from unittest import mock
@@ -167,16 +168,19 @@ def test_a_killed_run_ends_with_the_same_bits_and_needs_each_part_of_what_it_sav
 
 
 def test_resume_refuses_another_base_model_and_other_demonstrations(base, tmp_path):
-    data = tmp_path / "pairs.jsonl"
+    out, data = shutil.copytree(base, tmp_path / "out"), tmp_path / "pairs.jsonl"
     data.write_text("one")
-    train(base, [INDIA], data=(str(data),), steps=1)
+    flags = {"data": (str(data),), "steps": 1}
+    train(out, [INDIA], **flags)
+    train(out, [INDIA], resume=True, **flags)
     data.write_text("two")
     with pytest.raises(run.UserError, match="another --data"):
-        train(base, [INDIA], data=(str(data),), steps=1, resume=True)
-    train(base, steps=1)
-    with mock.patch.object(run, "digest", lambda *_: "other"):
-        with pytest.raises(run.UserError, match="another pretrain.pt"):
-            train(base, steps=1, resume=True)
+        train(out, [INDIA], resume=True, **flags)
+    data.write_text("one")
+    gpt, tokenizer, _ = M.load_checkpoint(out / "pretrain.pt")
+    M.save_checkpoint(out / "pretrain.pt", gpt, tokenizer, {"steps": 9})
+    with pytest.raises(run.UserError, match="another pretrain.pt"):
+        train(out, [INDIA], resume=True, **flags)
 
 
 LEARNT = {"seed": 1, "steps": 2, "batch_size": 3, "learning_rate": 1e-2, "warmup": 0, "replay": 1,
@@ -200,10 +204,7 @@ def run_main(base, tmp_path, monkeypatch):
         return card, [{"prompt": "?", "answer": text} for text, _ in said]
 
     def call(*flags):
-        out = tmp_path / "out"
-        out.mkdir()
-        for path in base.iterdir():
-            (out / path.name).write_bytes(path.read_bytes())
+        out = shutil.copytree(base, tmp_path / "out")
         monkeypatch.setattr(sys, "argv", ["train_sft.py", "--out", str(out), "--steps", "4",
                                           "--batch-size", "4", "--replay", "2", *flags])
         monkeypatch.setattr(world, "examine", examine)
