@@ -406,12 +406,13 @@ def test_a_run_writes_and_draws_what_its_model_does_on_held_out_text(tmp_path, m
                         pictures.update({path.name: (words[-1], curves)}))
     monkeypatch.setattr(train_pretrain, "draw_matrix", lambda path, *words:
                         pictures.update({path.name: words}))
-    flags = ("--quick --raw --size 0.003 --heldout-share 0.5 --n-layer 2 --n-embd 16 --n-head 2 "
+    flags = ("--quick --raw --size 0.003 --heldout-share 0.5 --n-layer 2 --n-embd 16 --n-head 4 "
              "--vocab-size 300 --steps 4 --warmup 1 --batch-size 4 --seed 3").split()
     monkeypatch.setattr(sys, "argv", ["train_pretrain.py", "--out", str(tmp_path), *flags])
     train_pretrain.main()
     model, tokenizer, meta = load_checkpoint(tmp_path / "pretrain.pt")
     assert meta == {"stage": "pretrain", "seed": 3, "steps": 4}
+    assert model.config == GPTConfig(300, 64, n_layer=2, n_head=4, n_embd=16)
     figures, heldout = figures_of(tmp_path), data.shards.load_shards(tmp_path, "heldout")
     assert len(heldout) > 4200
     loss = heldout_loss(model, heldout, 64, "cpu", most=len(heldout))

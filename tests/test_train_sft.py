@@ -194,8 +194,9 @@ def test_each_flag_of_the_training_changes_what_is_learnt(base, unbroken, name):
 
 @pytest.fixture
 def run_main(base, tmp_path, monkeypatch):
-    """main() with flags -> (figures, what a report card saw: [(answers, quick)], times saved)."""
-    seen, saves = [], []
+    """main() with flags -> (its folder, what report cards saw: [(answers, quick)], times saved,
+    the losses that it draws)."""
+    seen, saves, drawn = [], [], []
 
     def examine(answer, quick):
         said = answer(world.RECIPE[:1])
@@ -208,22 +209,24 @@ def run_main(base, tmp_path, monkeypatch):
         monkeypatch.setattr(sys, "argv", ["train_sft.py", "--out", str(out), "--steps", "4",
                                           "--batch-size", "4", "--replay", "2", *flags])
         monkeypatch.setattr(world, "examine", examine)
-        monkeypatch.setattr(train_sft, "draw_run", lambda *_: None)
+        monkeypatch.setattr(train_sft, "draw_run", lambda path, x, losses, *_: drawn.extend(losses))
         save = run.Resumable.save
         monkeypatch.setattr(run.Resumable, "save",
                             lambda self, **values: saves.append(save(self, **values)))
         train_sft.main()
-        return out, seen, len(saves)
+        return out, seen, len(saves), drawn
     return call
 
 
 def test_the_base_model_is_examined_with_bare_questions_and_sft_in_the_template(base, run_main):
-    out, [(before, quick), (after, _)], saves = run_main("--save-every", "3")
+    out, [(before, quick), (after, _)], saves, losses = run_main("--save-every", "3")
     for path, said, chat in ((base / "pretrain.pt", before, False), (out / "sft.pt", after, True)):
         model, tokenizer, meta = M.load_checkpoint(path)
         assert said == ask(model, tokenizer, world.RECIPE[:1], chat=chat)
     figures = json.loads((out / "sft.json").read_text())
     assert meta == {"stage": "sft", "steps": 4, "seed": 0} and (quick, saves) == (False, 2)
+    assert len(losses) == 4
+    assert (figures["first_loss"], figures["loss"]) == (losses[0]["loss"], losses[-1]["loss"])
     assert (figures["base"]["stops"]["value"], figures["stops"]["value"]) == (0.5, 1)
     assert [row["answer"] for row in figures["transcripts"]] == [text for text, _ in after]
     assert [row["answer"] for row in figures["transcripts_base"]] == [text for text, _ in before]
@@ -235,7 +238,7 @@ def test_own_demonstrations_that_fit_are_learnt_and_three_are_named_to_the_chat(
     pairs = [INDIA, ("long " * 48, "Yes."), SHIP, ("Who?", "I."), ("How?", "So.")]
     data.write_text("\n".join(json.dumps({"prompt": q, "response": a}) for q, a in pairs))
     with learning() as turns:
-        out, [(_, quick), _], saves = run_main("--data", str(data), "--quick")
+        out, [(_, quick), _], saves, _ = run_main("--data", str(data), "--quick")
     assert set(turns) <= {*pairs} - {pairs[1]} and (quick, saves) == (True, 1)
     assert M.load_checkpoint(out / "sft.pt")[2]["examples"] == [INDIA[0], SHIP[0], "Who?"]
 
