@@ -395,7 +395,7 @@ def test_a_score_is_the_mean_over_the_answer_and_its_end_also_where_the_row_is_t
     for question, answer in pairs:
         row = M.encode_chat(tokenizer, [(question, answer)])[-24:]
         n = len(tokenizer.encode_ordinary(answer)) + 1
-        wanted.append(float(scalar(torch.tensor([row]))[0, -n:].mean()))
+        wanted.append(scalar(torch.tensor([row]))[0, -n:].mean().item())
     for batch_size in (1, 2, 512):
         scores = M.score_answers(scalar, tokenizer, pairs, batch_size)
         assert scores.tolist() == pytest.approx(wanted, abs=1e-5)

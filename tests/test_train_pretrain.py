@@ -128,6 +128,7 @@ def test_the_head_that_copies_looks_from_a_token_at_what_followed_its_last_occur
     maps = torch.zeros(2, 3, 6, 6)
     maps[1, 2, 3, 1] = maps[1, 2, 5, 4] = 0.9           # from 7 to the 8, then to the 5 behind it
     maps[0, 1, 3, 0] = maps[0, 1, 5, 3] = 1.0           # looks at the 7 itself
+    maps[0, 0, 3, 1] = maps[0, 0, 5, 1] = 1.0           # at the 8 behind the first 7, twice
     assert train_pretrain.copying_head(maps, ids) == (1, 2)
 
 
@@ -348,20 +349,23 @@ def test_the_tokenizer_does_not_learn_from_held_out_text(tmp_path):
     assert len(tokenizer.encode_ordinary("qxqx")) == 4
 
 
-def test_texts_are_prepared_once_for_the_same_flags_and_vocabulary(tmp_path, capsys):
-    flags = {"data": (write_lines(tmp_path / "own.jsonl", LINES),), "heldout_share": 0.2}
+def test_texts_are_prepared_anew_only_where_flags_files_or_the_vocabulary_have_changed(tmp_path):
+    own, cleaned = tmp_path / "own.jsonl", tmp_path / "clean.jsonl"
+    flags = {"data": (write_lines(own, LINES),), "heldout_share": 0.2}
     first = prepared(tmp_path, **flags)
-    (tmp_path / "clean.jsonl").write_text("as it is")
-    assert prepared(tmp_path, **flags)[1:] == first[1:]
-    assert (tmp_path / "clean.jsonl").read_text() == "as it is"
-    assert "using them again" in capsys.readouterr().out
-    prepared(tmp_path / "other", **flags | {"heldout_share": 0.5})
-    for name, more in (("tokenizer.json", {}), (None, {"heldout_share": 0.5})):
-        (tmp_path / "clean.jsonl").write_text("as it is")
-        if name:
-            (tmp_path / name).write_bytes((tmp_path / "other" / name).read_bytes())
+
+    def anew(**more):
+        cleaned.write_text("as it is")
         prepared(tmp_path, **flags | more)
-        assert (tmp_path / "clean.jsonl").read_bytes() == first[0]
+        return cleaned.read_bytes() == first[0]
+    assert not anew() and prepared(tmp_path, **flags)[1:] == first[1:]
+    prepared(tmp_path / "other", **flags | {"vocab_size": 290})
+    (tmp_path / "other" / "tokenizer.json").replace(tmp_path / "tokenizer.json")
+    assert anew() and not anew()
+    assert anew(heldout_share=0.5) and not anew(heldout_share=0.5)
+    with open(own, "a") as file:
+        file.write("\n")                        # no other text, but another file
+    assert anew(heldout_share=0.5)
 
 
 # ---- the look at what came of it
@@ -388,7 +392,7 @@ def test_a_look_counts_the_facts_that_follow_at_once_and_the_questions_that_foll
 
 
 def test_bits_a_byte_are_the_nats_a_token_over_log_2_times_the_tokens_a_byte(tmp_path):
-    state = training(tmp_path)
+    state = training(tmp_path, accumulate=3)
     state.step, state.stopwatch.seconds = 10, 2.0
     figures = train_pretrain.measure(state, HELD_OUT, {"heldout": {"tokens": 30, "bytes": 120}})
     loss = heldout_loss(state.model, HELD_OUT, 8, "cpu")
@@ -397,7 +401,7 @@ def test_bits_a_byte_are_the_nats_a_token_over_log_2_times_the_tokens_a_byte(tmp
     weights = sum(p.numel() for p in state.model.parameters())
     assert (figures["parameters"], figures["steps"]) == (weights, 10)
     assert figures["flops_per_token"] == 6 * weights + 12 * 16 * 8
-    assert figures["tokens_per_second"] == 10 * 4 * 8 / 2
+    assert figures["tokens_per_second"] == 10 * 3 * 4 * 8 / 2
 
 
 def test_a_run_writes_and_draws_what_its_model_does_on_held_out_text(tmp_path, monkeypatch):
