@@ -9,6 +9,7 @@ import time
 from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -180,7 +181,7 @@ def test_weights_and_rows_depend_on_the_seed_alone(tmp_path):
 
 
 def test_it_learns_to_count_on(tmp_path):
-    _, _, state = train(tmp_path, steps=50, learning_rate=3e-2)
+    _, _, state = train(tmp_path, steps=40, learning_rate=3e-2)
     tokens = state.model.generate([[3, 4, 5], [27]], 5, temperature=0).tokens.tolist()
     assert tokens[0] == [3, 4, 5, 6, 7, 8, 9, 10] and tokens[1][:6] == [27, 28, 29, 30, 31, 32]
 
@@ -216,18 +217,23 @@ def test_updates_are_clipped_steps_along_the_mean_gradient_of_all_their_rows(
         torch.testing.assert_close(p, other, atol=1e-5, rtol=1e-4)
 
 
-def test_a_row_of_the_curve_is_the_mean_loss_since_the_row_before_and_the_held_out_loss(
-        tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def longer(tmp_path_factory):
+    """A run with a row of the curve every other step, and the loss of each of its updates."""
     losses, update = [], train_pretrain.update
 
     def recorded(*arguments):
-        losses.append(float(update(*arguments)))
-        return torch.tensor(losses[-1])
-    monkeypatch.setattr(train_pretrain, "update", recorded)
-    curve, _, state = train(tmp_path, steps=31)
-    assert [step for step, _, _ in curve] == [*range(2, 31, 2), 31]
-    means = [(losses[i] + losses[i + 1]) / 2 for i in range(0, 30, 2)] + [losses[30]]
-    assert [loss for _, loss, _ in curve] == pytest.approx(means)
+        losses.append(update(*arguments))
+        return losses[-1]
+    with mock.patch.object(train_pretrain, "update", recorded):
+        return *train(tmp_path_factory.mktemp("longer"), steps=29), losses
+
+
+def test_a_row_of_the_curve_is_the_mean_loss_since_the_row_before_and_the_held_out_loss(longer):
+    curve, _, state, losses = longer
+    assert [step for step, _, _ in curve] == [*range(2, 29, 2), 29]
+    means = [(losses[i] + losses[i + 1]) / 2 for i in range(0, 28, 2)] + [losses[28]]
+    assert [loss for _, loss, _ in curve] == pytest.approx([float(mean) for mean in means])
     assert curve[-1][2] == heldout_loss(state.model, HELD_OUT, 8, "cpu")
 
 
@@ -246,18 +252,20 @@ def test_a_killed_run_goes_on_with_the_same_bits_and_needs_each_part_of_what_it_
     assert (resumed[:2] == short[:2]) == (forgotten is None)
 
 
-def test_ctrl_c_between_two_rows_of_the_curve_loses_nothing(tmp_path, monkeypatch):
-    unbroken, update = train(tmp_path, steps=28, save_every=999), train_pretrain.update
+def test_ctrl_c_between_two_rows_of_the_curve_loses_nothing(tmp_path, longer):
+    update = train_pretrain.update
 
     def interrupted(state, *arguments):
-        if state.step == 4:
+        if state.step == 18:
             signal.raise_signal(signal.SIGINT)
         return update(state, *arguments)
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(train_pretrain, "update", interrupted)
-        train(tmp_path, steps=28, save_every=999)
-    assert read_torch(tmp_path / "pretrain.state.pt")["values"]["step"] == 5
-    assert train(tmp_path, steps=28, save_every=999, resume=True)[:2] == unbroken[:2]
+    flags = {"steps": 29, "save_every": 999}
+    with mock.patch.object(train_pretrain, "update", interrupted):
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path, **flags)
+    assert read_torch(tmp_path / "pretrain.state.pt")["values"]["step"] == 19
+    curve, weights, _ = train(tmp_path, **flags, resume=True)
+    assert (curve, weights) == longer[:2]
 
 
 def test_resume_knows_another_text_and_counts_the_time_that_was_spent(tmp_path):
