@@ -146,9 +146,10 @@ class Training:
         self.saved = run.Resumable(config, "pretrain", {"text": description["made_from"]},
                                    model=self.model, optimizer=self.optimizer,
                                    generator=self.generator)
-        values = self.saved.load() or {"step": 0, "curve": [], "training": 0.0,
+        values = self.saved.load() or {"step": 0, "curve": [], "losses": [], "training": 0.0,
                                        "seconds": time.time() - started}
         self.step, self.curve = values["step"], values["curve"]
+        self.losses = [loss.to(team.device) for loss in values["losses"]]   # since the last row
         self.stopwatch = run.Stopwatch(team.device, values["training"])
         self.clock = run.Clock(config.steps, config.minutes, time.time() - values["seconds"], team)
 
@@ -158,7 +159,8 @@ class Training:
 
     def save(self):
         if self.team.rank == 0:
-            self.saved.save(step=self.step, curve=self.curve, training=self.stopwatch.seconds,
+            self.saved.save(step=self.step, curve=self.curve, losses=self.losses,
+                            training=self.stopwatch.seconds,
                             seconds=time.time() - self.clock.started)
 
 
@@ -186,19 +188,19 @@ def train(state, shards, heldout, tokenizer):
     config, team, clock = state.config, state.team, state.clock
     batch_shape = (config.batch_size, config.block_size + 1)
     network = team.network(state.model, next_token_loss, batch_shape)
-    every, losses, over = max(1, min(100, config.steps // 14)), [], clock.over(state.step)
+    every, over = max(1, min(100, config.steps // 14)), clock.over(state.step)
     clock.start(state.step)
     with run.ctrl_c_waits() as pressed:     # a step is never left half done
         stopped = False
         while not over and not stopped:
             with state.stopwatch:
-                losses.append(update(state, network, shards))
+                state.losses.append(update(state, network, shards))
                 over, stopped = clock.over(state.step), team.any(pressed)
                 due = over or state.step % every == 0
                 if due:                     # waits for a GPU: its work is part of the training
-                    losses = [team.agree(float(torch.stack(losses).mean()))]
+                    loss = team.agree(float(torch.stack(state.losses).mean()))
             if due:
-                report(state, losses.pop(), heldout, over)
+                report(state, loss, heldout, over)
             if state.step % (2 * every) == 0 and not over:
                 show_sample(state, tokenizer)
             if over or stopped or state.step % config.save_every == 0:
@@ -211,6 +213,7 @@ def report(state, loss, heldout, over):
     """A row of the curve: step, mean loss since the row before, held-out loss; on screen, too."""
     heldout = heldout_loss(state.model, heldout, state.config.block_size, state.team.device)
     state.curve.append([state.step, loss, heldout])
+    state.losses.clear()
     state.stopwatch.measure()
     speed = state.stopwatch.per_second(state.tokens())
     state.clock.report(state.step, over, loss=loss, heldout_loss=heldout, tokens_per_second=speed)
