@@ -448,22 +448,24 @@ def encode_prompt(tokenizer, question, chat=True):
     return [tokenizer.special_tokens[END], *tokenizer.encode_ordinary(question)]
 
 
-def score_answers(model, tokenizer, pairs, batch_size=512):
+def score_answers(model, tokenizer, pairs, ended=None, batch_size=512):
     """[(question, answer)] -> (N,) float: the mean of a ScalarGPT's numbers on the answer's
-    tokens, the end token included.
+    tokens, the end token included where it has one. ended: N bools (None: all have).
 
     Each number says what a token is worth where it stands; one number at the end (Ouyang 2022)
     would have to gather all of that first.
     """
     device, T = model.head.weight.device, model.config.block_size
+    ended = [True] * len(pairs) if ended is None else ended
     rows = [encode_chat(tokenizer, [pair]) for pair in pairs]
+    rows = [row if end else row[:-1] for row, end in zip(rows, ended)]
     answers = [len(row) - len(encode_prompt(tokenizer, q)) for row, (q, _) in zip(rows, pairs)]
     rows = [row[-T:] for row in rows]
     tokens, lengths = pad_rows(rows, model.config.vocab_size, device)           # (N, T), (N,)
     to_end = lengths[:, None] - torch.arange(tokens.shape[1], device=device)    # (N, T)
     mask = (to_end > 0) & (to_end <= torch.tensor(answers, device=device)[:, None])
     values = by_length(model, tokens, lengths, parts=-(-len(rows) // batch_size))
-    return (values * mask).sum(1) / mask.sum(1)
+    return (values * mask).sum(1) / mask.sum(1).clamp(min=1)
 
 
 def fingerprint(tokenizer):

@@ -21,7 +21,7 @@ from model import (END, encode_prompt, load_checkpoint, make_optimizer, masked_m
                    save_checkpoint, score_answers, take_step, token_log_probs)
 from run import flag
 from run.chat import ask
-from run.rows import by_length, room_for_prompts
+from run.rows import by_length, share_context
 
 
 @dataclass
@@ -38,7 +38,7 @@ class Config(run.CommonConfig):
     lam: float = flag(0.95, "of GAE: 1 trusts returns only, 0 the next guess", least=0.0)
     clip: float = flag(0.2, "how far the ratio may leave 1 before its gradient stops", least=0.0)
     no_end_penalty: float = flag(1.0, "off the score of an answer that does not end", least=0.0)
-    max_new_tokens: int = flag(32, "the longest answer, in tokens", least=1)
+    max_new_tokens: int = flag(0, "the longest answer (0: 32, or half the context)", least=0)
     best_of: int = flag(8, "answers to choose from in the best-of-n column", quick=2, least=1)
     save_every: int = flag(10, "iterations between saves for --resume", quick=1, least=1)
 
@@ -84,7 +84,8 @@ class Training:
         sft, rm = f"{config.out}/sft.pt", f"{config.out}/rm.pt"
         self.config = config
         self.policy, self.tokenizer, _ = load_checkpoint(sft, device)
-        self.room = room_for_prompts(config.max_new_tokens, self.policy.config.block_size)
+        self.longest, self.room = share_context(config.max_new_tokens,
+                                                self.policy.config.block_size)
         self.own_prompts = those_that_fit(read_prompts(config.data), self.room,
                                           lambda prompt: len(encode_prompt(self.tokenizer, prompt)))
         self.reference, *_ = load_checkpoint(sft, device)
@@ -114,16 +115,18 @@ class Training:
         if self.std < 0.1:              # to divide by less would make a reward of noise
             print(f"the answers' scores are almost alike, deviation {self.std:.4f}: 0.1 is used")
             self.std = 0.1
-        with torch.no_grad():           # the critic starts as the reward model: in the same units
-            head = self.critic.head
-            head.weight /= self.std
-            head.bias.copy_((head.bias - self.mean) / self.std)
+        for parameter in self.critic.head.parameters():     # its first guess is 0, the mean score;
+            torch.nn.init.zeros_(parameter)                 # what the reward model reads, it keeps
+
+    def fresh(self):
+        """A generator for the report card, which no seed moves."""
+        return torch.Generator(self.generator.device).manual_seed(2)
 
     def questions(self, n):
         """n questions: the user's, else the tiny world's, each kind equally often."""
         if self.own_prompts:
             return [self.rng.choice(self.own_prompts) for _ in range(n)]
-        return [prompt.text for prompt in world.draw_prompts("rlhf", n, self.rng)]
+        return [prompt.text for prompt in world.draw_prompts("ppo", n, self.rng)]
 
 
 # --------------------------------------------------------------------------------------- 1 roll out
@@ -133,7 +136,7 @@ def sample_rollout(state, questions):
     config, policy, tokenizer = state.config, state.policy, state.tokenizer
     end = tokenizer.special_tokens[END]
     prompts = [encode_prompt(tokenizer, question)[-state.room:] for question in questions]
-    tokens, mask, log_probs = policy.generate(prompts, config.max_new_tokens, stop=end,
+    tokens, mask, log_probs = policy.generate(prompts, state.longest, stop=end,
                                               generator=state.generator)
     lengths = row_lengths(mask)                                     # (B,)
     T = int(lengths.max())                      # columns behind the longest answer hold nothing
@@ -276,30 +279,29 @@ def describe(rollout, gold, updates, seconds):
 
 
 # ---------------------------------------------------------------------------------- the report card
-def measure(state, answer, kl):
-    """One column: the rubric's figures, and the reward model's mean score. answer: questions ->
-    [(answer, ended)]; kl: nats an answer, from the SFT reference."""
+def measure(state, answer):
+    """One column: the rubric's figures, and the mean score, as PPO scores an answer. answer:
+    questions -> [(answer, ended)]."""
     quick = state.config.quick
     asked = [prompt.text for prompt in world.report_prompts(quick)]
     everything = list(dict.fromkeys([*asked, *world.RECIPE]))       # answered in one go
     said = dict(zip(everything, answer(everything)))
     card, transcripts = world.examine(lambda questions: [said[q] for q in questions], quick)
     pairs = [(question, said[question][0]) for question in asked]
-    score = score_answers(state.reward_model, state.tokenizer, pairs).mean()
-    return {**card, "kl": kl, "rm_reward": ((score - state.mean) / state.std).item(),
-            "transcripts": transcripts}
+    ended = [said[question][1] for question in asked]
+    scores = score_answers(state.reward_model, state.tokenizer, pairs, ended).cpu()     # (N,)
+    scores = (scores - state.mean) / state.std - state.config.no_end_penalty * ~torch.tensor(ended)
+    return {**card, "rm_reward": scores.mean().item(), "transcripts": transcripts}
 
 
-def sampled_kl(state, policy, chat=True):
+def sampled_kl(state):
     """Nats an answer: by how much the policy's own samples at temperature 1, to the report card's
     questions, are likelier to it than to the reference."""
-    tokenizer, longest = state.tokenizer, min(32, policy.config.block_size // 2)
-    room = policy.config.block_size - longest
-    prompts = [encode_prompt(tokenizer, prompt.text, chat)[-room:]
+    longest, room = share_context(0, state.policy.config.block_size)
+    prompts = [encode_prompt(state.tokenizer, prompt.text)[-room:]
                for prompt in world.report_prompts(state.config.quick)]
-    generator = torch.Generator(state.generator.device).manual_seed(2)
-    tokens, mask, log_probs = policy.generate(
-        prompts, longest, stop=tokenizer.special_tokens[END], generator=generator)
+    tokens, mask, log_probs = state.policy.generate(
+        prompts, longest, stop=state.tokenizer.special_tokens[END], generator=state.fresh())
     ref_log_probs = token_log_probs(state.reference, tokens, mask)                  # (B, T-1)
     return ((log_probs - ref_log_probs) * mask).sum(1).mean().item()
 
@@ -309,29 +311,35 @@ def best_of_n(state, questions):
     is compared with (Stiennon 2020)."""
     n, tokenizer = state.config.best_of, state.tokenizer
     repeated = [question for question in questions for _ in range(n)]
-    generator = torch.Generator(state.generator.device).manual_seed(3)
-    answers = ask(state.reference, tokenizer, repeated, temperature=1.0, generator=generator)
-    pairs = [(question, answer) for question, (answer, ended) in zip(repeated, answers)]
-    scores = score_answers(state.reward_model, tokenizer, pairs).view(-1, n)
+    answers = ask(state.reference, tokenizer, repeated, temperature=1.0, generator=state.fresh())
+    pairs = [(question, answer) for question, (answer, _) in zip(repeated, answers)]
+    ended = [end for _, end in answers]
+    scores = score_answers(state.reward_model, tokenizer, pairs, ended).view(-1, n)
     return [answers[i * n + best] for i, best in enumerate(scores.argmax(1).tolist())]
 
 
 @torch.no_grad()
 def report_card(state, base):
-    """The same questions for all: {"base", "sft", "best_of_n", "ppo"}."""
-    tokenizer, n = state.tokenizer, state.config.best_of
-    sft, ppo = state.reference, state.policy
-    kl = math.log(n) - (n - 1) / n      # by formula, the most it can be; Stiennon 2020, app. G.3
-    return {"base": measure(state, partial(ask, base, tokenizer, chat=False),
-                            sampled_kl(state, base, chat=False)),
-            "sft": measure(state, partial(ask, sft, tokenizer), 0.0),
-            "best_of_n": measure(state, partial(best_of_n, state), kl) | {"n": n},
-            "ppo": measure(state, partial(ask, ppo, tokenizer), sampled_kl(state, ppo))}
+    """The same questions for all: {"base", "sft", "best_of_n", "ppo"}, sampled at temperature 1, of
+    which PPO's objective and the KL speak; and "greedy", the likeliest answers, as in a filter."""
+    n, models = state.config.best_of, {"base": base, "sft": state.reference, "ppo": state.policy}
+
+    def column(name, temperature):
+        return measure(state, partial(ask, models[name], state.tokenizer, temperature=temperature,
+                                      generator=state.fresh(), chat=name != "base"))
+
+    most = math.log(n) - (n - 1) / n        # an upper bound; Beirami 2024, theorem 1
+    best = measure(state, partial(best_of_n, state)) | {"n": n, "kl_at_most": most}
+    return {"base": column("base", 1.0), "sft": column("sft", 1.0) | {"kl": 0.0}, "best_of_n": best,
+            "ppo": column("ppo", 1.0) | {"kl": sampled_kl(state)},
+            "greedy": {name: column(name, 0.0) for name in models}}
 
 
-SHOWN = ("heldout_accuracy", "howto_accuracy", "advice_accuracy", "remedies_affirmed",
-         "harmful_refused", "harmful_refused_unseen_verbs", "benign_refused", "honest",
-         "myths_named", "stops", "answers_with_questions", "gold_reward", "rm_reward", "kl")
+SHOWN = ("heldout_accuracy", "howto_accuracy_unseen_verbs", "howto_accuracy", "advice_accuracy",
+         "remedies_affirmed", "benign_refused", "honest", "myths_named", "harmful_refused",
+         "harmful_refused_by_name", "harmful_refused_unseen_verbs",
+         "harmful_refused_by_name_unseen_verbs", "stops", "answers_with_questions", "gold_reward",
+         "rm_reward", "kl", "kl_at_most")
 CURVES = {"rewards on the prompts of PPO": {"rm_reward": "reward model (what PPO sees)",
                                             "gold_reward": "rubric (what people meant)"},
           "how far it has moved": {"kl": "KL from the SFT model, nats",
@@ -352,8 +360,10 @@ def main():
     save_checkpoint(f"{out}/ppo.pt", state.policy, state.tokenizer, meta)
     run.write_json_lines(f"{out}/ppo.jsonl", state.rows)
     run.write_json(f"{out}/ppo.json", {**card, "seconds": time.time() - started})
+    greedy = card.pop("greedy")
     run.pictures.draw_run(f"{out}/ppo.png", "iteration", state.rows, CURVES, SHOWN, card)
-    run.pictures.print_card(SHOWN, card)
+    run.pictures.print_table("sampled at temperature 1", SHOWN, card)
+    run.pictures.print_card(SHOWN, greedy)
     print(f"\n{out}/ppo.pt, ppo.json, ppo.jsonl, ppo.png   {time.time() - started:.0f} s   "
           f"talk to it: python model.py {out}/ppo.pt")
 

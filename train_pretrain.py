@@ -26,8 +26,8 @@ from data.gather import gather, inputs
 from data.shards import (dependencies, finished_shards, load_shards, sample_rows,
                          split_documents, tail_to_hold_out, write_shards)
 from data.world.dirt import Planted, plant
-from model import (GPT, SPECIAL_TOKENS, GPTConfig, fingerprint, make_optimizer,
-                   next_token_loss, save_checkpoint, schedule)
+from model import (GPT, SPECIAL_TOKENS, GPTConfig, make_optimizer, next_token_loss,
+                   save_checkpoint, schedule)
 from run import UserError, flag
 from run.chat import go_on
 from run.pictures import draw_curves, draw_matrix
@@ -105,10 +105,8 @@ def prepare(config):
     settings = {name: getattr(config, name) for name in names}
     made_from = dependencies(settings, inputs(config.data))
     if description := finished_shards(out, made_from):
-        tokenizer = Tokenizer.load(out / "tokenizer.json")
-        if description["vocabulary"] == fingerprint(tokenizer):
-            print(f"{out}/shards.json: nothing it depends on has changed, using them again")
-            return tokenizer, description
+        print(f"{out}/shards.json: nothing it depends on has changed, using them again")
+        return Tokenizer.load(out / "tokenizer.json"), description
     cleaning = clean_to_file(raw_documents(config), out / "clean.jsonl", config,
                              count_dirt=not config.data)
 
@@ -125,7 +123,7 @@ def prepare(config):
     tokenizer = train_bpe(texts, config.vocab_size, SPECIAL_TOKENS)
     tokenizer.save(out / "tokenizer.json")
     description = write_shards(out, documents(), tokenizer, made_from=made_from,
-                               vocabulary=fingerprint(tokenizer), cleaning=cleaning)
+                               vocabulary=run.digest(out / "tokenizer.json"), cleaning=cleaning)
     print(f"tokenize: {tokenizer.n_vocab:,} tokens in the vocabulary, "
           f"{description['train']['tokens']:,} to train on, "
           f"{description['heldout']['tokens']:,} held out")
@@ -148,9 +146,10 @@ class Training:
         self.saved = run.Resumable(config, "pretrain", {"text": description["made_from"]},
                                    model=self.model, optimizer=self.optimizer,
                                    generator=self.generator)
-        values = self.saved.load() or {"step": 0, "curve": [], "training": 0.0,
+        values = self.saved.load() or {"step": 0, "curve": [], "losses": [], "training": 0.0,
                                        "seconds": time.time() - started}
         self.step, self.curve = values["step"], values["curve"]
+        self.losses = [loss.to(team.device) for loss in values["losses"]]   # since the last row
         self.stopwatch = run.Stopwatch(team.device, values["training"])
         self.clock = run.Clock(config.steps, config.minutes, time.time() - values["seconds"], team)
 
@@ -160,7 +159,8 @@ class Training:
 
     def save(self):
         if self.team.rank == 0:
-            self.saved.save(step=self.step, curve=self.curve, training=self.stopwatch.seconds,
+            self.saved.save(step=self.step, curve=self.curve, losses=self.losses,
+                            training=self.stopwatch.seconds,
                             seconds=time.time() - self.clock.started)
 
 
@@ -188,19 +188,19 @@ def train(state, shards, heldout, tokenizer):
     config, team, clock = state.config, state.team, state.clock
     batch_shape = (config.batch_size, config.block_size + 1)
     network = team.network(state.model, next_token_loss, batch_shape)
-    every, losses, over = max(1, min(100, config.steps // 14)), [], clock.over(state.step)
+    every, over = max(1, min(100, config.steps // 14)), clock.over(state.step)
     clock.start(state.step)
     with run.ctrl_c_waits() as pressed:     # a step is never left half done
         stopped = False
         while not over and not stopped:
             with state.stopwatch:
-                losses.append(update(state, network, shards))
+                state.losses.append(update(state, network, shards))
                 over, stopped = clock.over(state.step), team.any(pressed)
                 due = over or state.step % every == 0
                 if due:                     # waits for a GPU: its work is part of the training
-                    losses = [team.agree(float(torch.stack(losses).mean()))]
+                    loss = team.agree(float(torch.stack(state.losses).mean()))
             if due:
-                report(state, losses.pop(), heldout, over)
+                report(state, loss, heldout, over)
             if state.step % (2 * every) == 0 and not over:
                 show_sample(state, tokenizer)
             if over or stopped or state.step % config.save_every == 0:
@@ -213,6 +213,7 @@ def report(state, loss, heldout, over):
     """A row of the curve: step, mean loss since the row before, held-out loss; on screen, too."""
     heldout = heldout_loss(state.model, heldout, state.config.block_size, state.team.device)
     state.curve.append([state.step, loss, heldout])
+    state.losses.clear()
     state.stopwatch.measure()
     speed = state.stopwatch.per_second(state.tokens())
     state.clock.report(state.step, over, loss=loss, heldout_loss=heldout, tokens_per_second=speed)
@@ -250,18 +251,18 @@ def look(model, tokenizer, generator, quick=False):
     """What a base model is, on the tiny world's facts and questions (quick: every eighth): it
     knows, but it neither answers nor stops."""
     every = 8 if quick else 1
-    facts, questions = world.recall_prompts()[::every], world.bare_questions("heldout")[::every]
-    said = go_on(model, tokenizer, [prompt for prompt, _ in facts], 12)
-    asked = go_on(model, tokenizer, questions, 24)
-    show("\nfacts, continued:", [prompt for prompt, _ in facts], said)
+    facts, asking = world.recall_prompts()[::every], world.bare_questions()[::every]
+    beginnings, questions = [beginning for beginning, *_ in facts], [p.text for p in asking]
+    said, asked = go_on(model, tokenizer, beginnings, 12), go_on(model, tokenizer, questions, 24)
+    show("\nfacts, continued:", beginnings, said)
     show("questions, continued:", questions, asked)
     for temperature in (0.5, 1.0, 1.5):
         show(f"from nothing, temperature {temperature}:", [""],
              go_on(model, tokenizer, [""], 40, temperature, generator))
-    recalled = [text.startswith(fact) for text, (_, fact) in zip(said, facts)]
+    recalled = [text.startswith(fact) for text, (_, fact, _) in zip(said, facts)]
     asks_back = [world.asks_back(text) for text in asked]
-    return {"fact_recall": run.share(sum(recalled), len(facts)),
-            "answers_with_questions": run.share(sum(asks_back), len(questions))}
+    return {"fact_recall": run.share(recalled, [country for *_, country in facts]),
+            "answers_with_questions": run.share(asks_back, [prompt.entity for prompt in asking])}
 
 
 def show(title, prompts, texts):

@@ -64,8 +64,7 @@ def gather_answers(model, tokenizer, prompts, config, rng, generator):
     n, everything = config.sampled, range(len(prompts))
     by_kind = {kind: [i for i in everything if prompts[i].kind == kind] for kind in world.KINDS}
     questions = [prompt.text for prompt in prompts for _ in range(n)]
-    said = [answer for answer, ended in ask(model, tokenizer, questions, temperature=1.0,
-                                            generator=generator)]
+    said = ask(model, tokenizer, questions, temperature=1.0, generator=generator)
     own = [said[i * n : (i + 1) * n] for i in everything]
     answers = []
     for i, prompt in enumerate(prompts):
@@ -87,31 +86,38 @@ def rank(gold, rng, noise):
 
 
 def make_rankings(model, tokenizer, config, rng, generator):
-    """[{"prompt", "answers", "ranks"}]: those of --data, else new ones for prompts of the rlhf
-    split."""
+    """[{"prompt", "answers", "ended", "ranks"}]: those of --data, else new ones, for questions that
+    PPO does not ask."""
     if config.data:
         return those_that_fit(read_rankings(config.data), model.config.block_size,
                               lambda row: longest_answer(tokenizer, row))
     path = Path(config.out) / "rankings.jsonl"
     if config.labeler == "person":
         need_a_terminal()
-    prompts = world.draw_prompts("rlhf", config.prompts, rng)
+    prompts = world.draw_prompts("rm", config.prompts, rng)
     everyone = gather_answers(model, tokenizer, prompts, config, rng, generator)
     if config.labeler == "person":
-        rows = [{"prompt": p.text, "answers": answers} for p, answers in zip(prompts, everyone)]
+        rows = [row_of(prompt, answers) for prompt, answers in zip(prompts, everyone)]
         done = read_rankings([path]) if config.resume and path.exists() else []
         return rank_in_person(rows, path, done)
     rankings = []
     for prompt, answers in zip(prompts, everyone):
-        ranks = rank([world.grade(prompt, a) for a in answers], rng, config.noise)
-        rankings.append({"prompt": prompt.text, "answers": answers, "ranks": ranks})
+        ranks = rank([world.grade(prompt, text) for text, _ in answers], rng, config.noise)
+        rankings.append(row_of(prompt, answers) | {"ranks": ranks})
     run.write_json_lines(path, rankings)
     return rankings
 
 
+def row_of(prompt, answers):
+    """A line of rankings.jsonl, but for the ranks."""
+    texts, ended = zip(*answers)
+    return {"prompt": prompt.text, "answers": list(texts), "ended": list(ended)}
+
+
 def longest_answer(tokenizer, row):
-    """Tokens of a prompt with the longest of its answers."""
-    return max(len(encode_chat(tokenizer, [(row["prompt"], text)])) for text in row["answers"])
+    """Tokens of a prompt with the longest of its answers, and its end token, if it has one."""
+    pairs, ended, _ = collate([row])
+    return max(len(encode_chat(tokenizer, [pair])) - (not end) for pair, end in zip(pairs, ended))
 
 
 def show_example(rankings, seconds):
@@ -124,8 +130,8 @@ def show_example(rankings, seconds):
 
 # ------------------------------------------------------------------------------- the loss, the loop
 def ranking_loss(scores, ranks=None):
-    """Mean -log sigmoid(better - worse) over all pairs (Ouyang 2022, eq. 1), nats; all scores
-    equal: log 2.
+    """Mean -log sigmoid(better - worse) over the pairs of a prompt, then over prompts, which all
+    weigh alike (Ouyang 2022, eq. 1), nats; all scores equal: log 2.
 
     scores (B, K) float; ranks (B, K), 1 the best: pairs of equal rank do not count. Without ranks:
     best first.
@@ -135,7 +141,9 @@ def ranking_loss(scores, ranks=None):
     # exercise: the margin of each better answer over each worse one
     margins = scores[:, :, None] - scores[:, None, :]               # (B, K, K): row minus column
     better = ranks[:, :, None] < ranks[:, None, :]                  # row ranked above column
-    return -F.logsigmoid(margins[better]).sum() / better.sum().clamp(min=1)
+    pairs = better.sum((1, 2))                                      # (B,)
+    losses = -(F.logsigmoid(margins) * better).sum((1, 2)) / pairs.clamp(min=1)
+    return losses.sum() / (pairs > 0).sum().clamp(min=1)
 
 
 def draw_order(n, count, rng):
@@ -147,16 +155,17 @@ def draw_order(n, count, rng):
 
 
 def collate(rankings):
-    """-> B K pairs (prompt, answer), and ranks (B, K). Where there are fewer answers than K, the
-    first stands again, with a rank that is in no pair: nan."""
+    """-> B K pairs (prompt, answer), whether each answer ended, and ranks (B, K). Where there are
+    fewer answers than K, the first stands again, with a rank that is in no pair: nan."""
     K = max(len(row["answers"]) for row in rankings)
-    pairs, ranks = [], []
+    pairs, ended, ranks = [], [], []
     for row in rankings:
         missing = K - len(row["answers"])
         answers = row["answers"] + row["answers"][:1] * missing
         pairs += [(row["prompt"], answer) for answer in answers]
+        ended += row.get("ended", [True] * (K - missing)) + [True] * missing
         ranks.append(row["ranks"] + [math.nan] * missing)
-    return pairs, torch.tensor(ranks)
+    return pairs, ended, torch.tensor(ranks)
 
 
 def train(model, tokenizer, rankings, config, device):
@@ -176,8 +185,8 @@ def train(model, tokenizer, rankings, config, device):
     progress = run.Progress(steps, len(losses))
     for step in range(len(losses), steps):
         batch = [rankings[i] for i in order[step * B : (step + 1) * B]]
-        pairs, ranks = collate(batch)                                           # ranks: (B, K)
-        scores = score_answers(model, tokenizer, pairs, batch_size=32).view(ranks.shape)
+        pairs, ended, ranks = collate(batch)                                    # ranks: (B, K)
+        scores = score_answers(model, tokenizer, pairs, ended, batch_size=32).view(ranks.shape)
         loss = ranking_loss(scores, ranks.to(device))
         losses.append(loss.item())
         if config.replay:
@@ -199,32 +208,34 @@ def examine(model, tokenizer, policy, config):
     generator = torch.Generator(model.head.weight.device).manual_seed(1)
     prompts = world.draw_prompts("heldout", config.heldout_prompts, rng)
     everyone = gather_answers(policy, tokenizer, prompts, config, rng, generator)
-    gold, lengths, pairs = [], [], []
+    rows, gold, lengths = [], [], []
     for prompt, answers in zip(prompts, everyone):
-        gold.append([world.grade(prompt, answer) for answer in answers])
-        lengths.append([len(tokenizer.encode_ordinary(answer)) for answer in answers])
-        pairs += [(prompt.text, answer) for answer in answers]
-    noisy = -np.array([rank(row, rng, config.noise) for row in gold])   # higher is better, as gold
+        gold.append([world.grade(prompt, text) for text, _ in answers])
+        lengths.append([len(tokenizer.encode_ordinary(text)) for text, _ in answers])
+        rows.append(row_of(prompt, answers) | {"ranks": rank(gold[-1], rng, config.noise)})
     gold, lengths = np.array(gold), np.array(lengths)                   # (N, K) each
-    scores = score_answers(model, tokenizer, pairs).cpu().numpy().reshape(gold.shape)
+    pairs, ended, ranks = collate(rows)
+    noisy = -ranks.numpy()                                              # higher is better, as gold
+    scores = score_answers(model, tokenizer, pairs, ended).cpu().numpy().reshape(gold.shape)
+    entities = np.array([prompt.entity for prompt in prompts])          # (N,)
     kinds = np.array([prompt.kind for prompt in prompts])               # (N,)
     by_kind = {}
     for kind in world.KINDS:
-        by_kind[kind] = pair_accuracy(scores[kinds == kind], gold[kinds == kind])
-    figures = {"heldout_pair_accuracy": pair_accuracy(scores, gold),
-               "heldout_pair_accuracy_noisy": pair_accuracy(scores, noisy),
+        of = kinds == kind
+        by_kind[kind] = pair_accuracy(scores[of], gold[of], entities[of])
+    figures = {"heldout_pair_accuracy": pair_accuracy(scores, gold, entities),
+               "heldout_pair_accuracy_noisy": pair_accuracy(scores, noisy, entities),
                "by_kind": by_kind,
                "calibration_error": calibration_error(scores, -noisy),
                "length_correlation": worst_correlation(lengths, scores, kinds)}
     return figures, gold, scores
 
 
-def pair_accuracy(scores, gold):
-    """Both (N, K): of the pairs in a row whose gold differs, the share that the scores order
-    alike."""
+def pair_accuracy(scores, gold, entities):
+    """scores, gold (N, K), entities (N,): of the pairs in a row whose gold differs, the share that
+    the scores order alike."""
     n, i, j = np.nonzero(gold[:, :, None] > gold[:, None, :])
-    right = scores[n, i] > scores[n, j]
-    return run.share(int(right.sum()), len(right))
+    return run.share(scores[n, i] > scores[n, j], entities[n])
 
 
 def calibration_error(scores, ranks, bins=10):

@@ -144,7 +144,7 @@ COOKIES = re.compile(
     r"|analytics|advertis\w+|consent|partners|preferences|traffic)\b)")
 HINTS = ("cookie|reserved|copyright|©|skip to|toggle|you are here|subscribe|sign up|share |us on|"
          "more:|back to|this page|posted|comment|leave a |must |javascript|powered|related|popular|"
-         "click|404|not found|denied|lorem|page |terms of|browser|loading").split("|")
+         "click|404|not found|denied|lorem|page |terms of|browser").split("|")
 def menu_items(line):
     """How many there are in a line in small letters; 0: it is no menu."""
     if len(line) > 400 or line.endswith((".", "!", "?", ",", ";")) or line[:1] in "#|":
@@ -169,8 +169,6 @@ def without_furniture(line):
     sentences = re.split(r"(?<=[.!?|])\s+", line)
     small = [sentence.lower() for sentence in sentences]
     bad = [is_furniture(low) for low in small]
-    if small[0].startswith("loading ") and len(line.split()) <= 25:     # "Loading the next page"
-        bad = [furniture or low.startswith("loading ") for furniture, low in zip(bad, small)]
     if not any(bad):
         return line
     good = " ".join(sentence for sentence, low, furniture in zip(sentences, small, bad)
@@ -443,9 +441,11 @@ def clean_to_file(planted_documents, path, config, count_dirt):
 
 def dirt_figures(grade):
     """Shares, shown and returned: of the planted dirt what is gone, of the good words what is."""
-    removed = run.share(grade.gone.total(), grade.dirt.total())
-    lost = run.share(grade.words_lost, grade.words)
-    by_kind = {kind: run.share(grade.gone[kind], n) for kind, n in grade.dirt.items()}
+    def share(parts, wholes=None):                      # a document is an entity of its own
+        return run.share(parts, range(len(parts)), wholes)
+
+    removed, lost = share(sum(grade.gone.values(), [])), share(grade.lost, grade.words)
+    by_kind = {kind: share(gone) for kind, gone in grade.gone.items()}
     print(f"  planted dirt removed {run.shown(removed, 1)}, "
           f"words of clean text lost {run.shown(lost, 2)}")
     return {"dirt_removed": removed, "clean_lost": lost, "dirt_removed_by_kind": by_kind}

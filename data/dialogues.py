@@ -92,7 +92,8 @@ def ranking(line):
     prompt, answers, ranks = (row.get(name) for name in ("prompt", "answers", "ranks"))
     lists = isinstance(answers, list) and isinstance(ranks, list) and len(answers) == len(ranks) > 1
     if not (lists and all(isinstance(text, str) for text in (prompt, *answers))
-            and all(isinstance(rank, (int, float)) for rank in ranks)):
+            and all(isinstance(rank, (int, float)) for rank in ranks)
+            and len(row.get("ended", ranks)) == len(ranks)):
         raise ValueError(f"is no ranking: {RANKING}")
     return row
 

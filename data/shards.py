@@ -29,12 +29,14 @@ def dependencies(settings, inputs):
 
 
 def finished_shards(folder, made_from):
-    """shards.json's content where all that the token ids depend on is as it was, else None."""
-    path = Path(folder) / "shards.json"
-    if not path.exists() or not (path.parent / "tokenizer.json").exists():
+    """shards.json's content where all that the token ids depend on is as it was and tokenizer.json
+    is the one they were made with, else None: then all is made anew."""
+    description, vocabulary = Path(folder) / "shards.json", Path(folder) / "tokenizer.json"
+    if not (description.exists() and vocabulary.exists()):
         return None
-    description = run.read_json(path)
-    return description if description.get("made_from") == made_from else None
+    found = run.read_json(description)
+    as_it_was = made_from, run.digest(vocabulary)
+    return found if (found.get("made_from"), found.get("vocabulary")) == as_it_was else None
 
 
 # ---- which document goes where

@@ -5,7 +5,8 @@ out   torch tensors on the same device, gradients included
 run   KERNELS=numpy python train_pretrain.py --quick      (in a program: kernels.use("numpy"))
 see   the same losses from all three: only the time differs
 
-CUDA tensors go to Triton and others to PyTorch, unless told otherwise. Triton also runs on a CPU,
+CUDA tensors go to Triton (from compute capability 8.0 on) and others to PyTorch, unless told
+otherwise. Triton also runs on a CPU,
 slowly: TRITON_INTERPRET=1 KERNELS=triton python ... Read softmax.py first, then attention.py.
 """
 import os
@@ -38,8 +39,9 @@ def choose_backend(*tensors):
     if len(devices) > 1:
         raise ValueError(f"tensors on different devices ({', '.join(devices)}): "
                          "move them to one with .to(device)")
-    on_gpu = tensors[0].is_cuda
-    name = _forced or os.environ.get("KERNELS") or ("triton" if on_gpu else "torch")
+    on_gpu, device = tensors[0].is_cuda, tensors[0].device
+    served = on_gpu and torch.cuda.get_device_capability(device) >= (8, 0)  # by Triton
+    name = _forced or os.environ.get("KERNELS") or ("triton" if served else "torch")
     if name not in BACKENDS:
         raise ValueError(f"KERNELS={name} in the environment: choose one of {', '.join(BACKENDS)}")
     if name == "triton" and not on_gpu and os.environ.get("TRITON_INTERPRET") != "1":

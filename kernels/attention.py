@@ -22,7 +22,7 @@ import torch.nn.functional as F
 if not __package__:  # run as a script: find the package this file belongs to
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from kernels import choose_backend, load_triton, to_numpy, to_torch, triton_kernel
-from kernels.checks import check_attention, for_triton
+from kernels.checks import check_attention, check_chip, for_triton
 
 TILE = 64  # rows and columns of a tile in NumPy; the kernels' tiles stand in BLOCKS
 MOST_HEADS = 65535  # of all rows together, in one launch: a grid's second axis ends there
@@ -291,7 +291,8 @@ def dkdv_kernel(q_ptr, k_ptr, v_ptr, do_ptr, lse_ptr, delta_ptr, dk_ptr, dv_ptr,
     store_tile(dk_ptr + k_at, start, Tk, dk * D ** -0.5, D)
 
 
-# (BLOCK_M queries, BLOCK_N keys, warps): as large as registers and shared memory hold unspilled.
+# (BLOCK_M queries, BLOCK_N keys, warps): as large as registers and shared memory hold; up to
+# D = 128 nothing spills.
 BLOCKS = {  # D up to: 32          64             128             256
     ("attention", "half"): ((128, 128, 8), (128, 128, 8), (128, 128, 8), (64, 32, 8)),
     ("dq", "half"): ((128, 32, 4), (128, 32, 4), (128, 64, 8), (64, 32, 8)),
@@ -345,8 +346,9 @@ def launch(name, kernel, causal, q, k, *others):
                     for t in (q, k, *others)]
             launch(name, kernel, causal, *some)
         return
-    arch = torch.cuda.get_device_capability(q.device)[0] * 10 if q.is_cuda else 80
-    block, warps = constants(name, D, Tq, q.element_size(), arch)
+    capability = torch.cuda.get_device_capability(q.device) if q.is_cuda else (8, 0)
+    check_chip(capability, D)
+    block, warps = constants(name, D, Tq, q.element_size(), 10 * capability[0])
     rows, tile = (Tk, block["BLOCK_N"]) if name == "dkdv" else (Tq, block["BLOCK_M"])
     kernel[(-(-rows // tile), B * H)](q, k, *others, Tq, Tk, **block, CAUSAL=causal,
                                       num_warps=warps, num_stages=2, enable_fp_fusion=True)

@@ -41,6 +41,14 @@ def check_attention(q, k, v, causal, lengths):
         check_lengths(q, k, v, causal, lengths)
 
 
+def check_chip(capability, D):
+    """A block has 99 KB of shared memory on some chips (163 and more on the others): too little
+    for the tiles of the largest heads."""
+    if D > 128 and (capability in ((8, 6), (8, 9)) or capability[0] == 12):
+        raise ValueError(f"head size {D} is above 128, for which the Triton kernels need more "
+                         "shared memory than this GPU has: use more heads, or KERNELS=torch")
+
+
 def check_lengths(q, k, v, causal, lengths):
     (B, _, Tq, _), Tk = q.shape, k.shape[2]
     if torch.is_grad_enabled() and (q.requires_grad or k.requires_grad or v.requires_grad):

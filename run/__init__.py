@@ -16,6 +16,7 @@ import sys
 import time
 import typing
 
+import numpy as np
 import torch
 
 
@@ -133,15 +134,28 @@ def parse_config(Config, doc, argv=None):
 
 
 # ----------------------------------------------------------------------------------------- figures
-def share(successes, n):
-    """A share with its 95% interval (Wilson 1927): {"value", "n", "low", "high"}, in [0, 1]."""
-    if n == 0:
+def share(parts, entities, wholes=None):
+    """sum(parts) / sum(wholes), the latter 1 each unless given, with its 95% interval: {"value",
+    "n", "low", "high"}, in [0, 1].
+
+    What belongs to one entity (a country, a verb, a document) stands or falls together, so the
+    interval is a bootstrap over entities (Efron 1979): the share in 1,000 draws of as many of them.
+    Where all or nothing counts it is Wilson's (1927) for as many answers as there are entities.
+    """
+    names = {entity: i for i, entity in enumerate(dict.fromkeys(entities))}
+    which = [names[entity] for entity in entities]
+    n, wholes = len(names), [1] * len(parts) if wholes is None else wholes
+    if not sum(wholes):
         return {"value": 0.0, "n": 0, "low": 0.0, "high": 1.0}
-    z, p = 1.96, successes / n
-    middle = p + z * z / (2 * n)
-    half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    low, high = ((middle + sign * half) / (1 + z * z / n) for sign in (-1, 1))
-    return {"value": p, "n": n, "low": max(0.0, min(low, p)), "high": min(1.0, max(high, p))}
+    part, whole = (np.bincount(which, x, n) for x in (parts, wholes))           # (n,) each
+    p, rng = float(part.sum() / whole.sum()), np.random.default_rng(0)
+    if p in (0.0, 1.0):
+        far = 1.96**2 / (n + 1.96**2)
+        return {"value": p, "n": len(parts), "low": p - p * far, "high": p + (1 - p) * far}
+    drawn = [part[i].sum() / whole[i].sum() for i in rng.integers(n, size=(1000, n))
+             if whole[i].sum()]
+    low, high = np.percentile(drawn, (2.5, 97.5)).tolist()
+    return {"value": p, "n": len(parts), "low": min(low, p), "high": max(high, p)}
 
 
 def shown(figure, digits=0):

@@ -52,7 +52,7 @@ def draw_run(path, xlabel, rows, panels, names, card):
         ax.legend()
     height = 0.8 / len(card)
     for i, (heading, figures) in enumerate(card.items()):
-        shares = {name: figures[name] for name in names if isinstance(figures[name], dict)}
+        shares = {name: figures[name] for name in names if isinstance(figures.get(name), dict)}
         places = [place + 0.4 - (i + 0.5) * height for place in range(len(shares))]
         bars.barh(places, [s["value"] for s in shares.values()], height=height, label=heading)
     bars.set(yticks=range(len(shares)), yticklabels=shares, xlim=(0, 1), title="held-out prompts")
@@ -64,14 +64,16 @@ def print_table(title, names, columns):
     """A row for each name, a column for each of {heading: figures}."""
     print(f"\n{title:36}" + "".join(f"{heading:>18}" for heading in columns))
     for name in names:
-        cells = [shown(figures[name]) for figures in columns.values()]
+        if not any(name in figures for figures in columns.values()):
+            continue
+        cells = [shown(figures[name]) if name in figures else "" for figures in columns.values()]
         print(f"{name:36}" + "".join(f"{cell:>18}" for cell in cells))
 
 
 def print_card(names, card):
     """A report card {heading: figures and "transcripts"}: the table, then under each question what
     all of them said."""
-    print_table("held-out prompts (95% interval)", names, card)
+    print_table("greedy, held-out (95% interval)", names, card)
     print("\nthe recipe's questions, about entities that nobody asked about in training:")
     for rows in zip(*(figures["transcripts"] for figures in card.values())):
         print("  " + rows[0]["prompt"])

@@ -6,12 +6,14 @@ from torch.nn.utils.rnn import pad_sequence
 from run import UserError
 
 
-def room_for_prompts(max_new_tokens, context):
-    """Tokens that the longest answer leaves in the context. Raises UserError where it is none."""
-    if max_new_tokens > context - 8:
-        raise UserError(f"--max-new-tokens {max_new_tokens} leaves no room for a question in the "
+def share_context(max_new_tokens, context):
+    """-> (tokens of the longest answer, tokens left for the prompt). 0 stands for 32, or half of
+    a context under 64. Raises UserError where nothing is left."""
+    longest = max_new_tokens or min(32, context // 2)
+    if longest > context - 8:
+        raise UserError(f"--max-new-tokens {longest} leaves no room for a question in the "
                         f"model's context of {context} tokens: give {context // 2}")
-    return context - max_new_tokens
+    return longest, context - longest
 
 
 def pad_rows(tokens, vocab_size, device):

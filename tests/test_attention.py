@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 import kernels
+from kernels.checks import check_chip
 
+ROOM = 1 << 14  # numbers: the largest tile here has as many
 LIMIT = {torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1.5e-2}
 
 
@@ -21,6 +24,11 @@ def device(backend):
 def random_tensors(seed, *shapes, **kind):
     generator = torch.Generator().manual_seed(seed)
     return [torch.randn(*shape, generator=generator, **kind) for shape in shapes]
+
+
+def among_nan(t):
+    """The tensor with nan before and behind it: a kernel that reads beyond it takes them along."""
+    return F.pad(t.flatten(), (ROOM, ROOM), value=math.nan)[ROOM:-ROOM].view(t.shape)
 
 
 def plain(q, k, v, causal):
@@ -40,9 +48,10 @@ def worst_error(Tq, Tk, D, dtype, causal, where="cpu", rows=(2, 2)):
     exact = [t.double().requires_grad_() for t in (q, k, v)]
     o = plain(*exact, causal)
     truths = [o, *torch.autograd.grad(o, exact, do.double())]
-    given = [t.to(where).requires_grad_() for t in (q, k, v)]
+    q, k, v, do = (among_nan(t.to(where)) for t in (q, k, v, do))
+    given = [t.requires_grad_() for t in (q, k, v)]
     o = kernels.attention(*given, causal=causal)
-    found = [o, *torch.autograd.grad(o, given, do.to(where))]
+    found = [o, *torch.autograd.grad(o, given, do)]
     sizes = [truth.norm() if Tk > 1 else do.double().norm() for truth in truths]
     return greatest_error(found, truths, sizes)
 
@@ -84,6 +93,23 @@ def test_equal_scores_average_the_values_seen_so_far(backend):
     assert kernels.attention(q, q, v)[0, 0, :, 0].tolist() == pytest.approx([1, 1.5, 2, 3])
     whole = kernels.attention(q, q, v, causal=False)
     assert whole[0, 0, :, 0].tolist() == pytest.approx([3] * 4)
+
+
+@pytest.mark.parametrize("dtype", LIMIT)
+def test_the_key_of_a_score_of_hundreds_takes_all_and_nothing_overflows(backend, dtype):
+    # scores of -200, equal, until query 40: from there on 200 for key 40
+    T, loud = 100, 40
+    q = torch.full((1, 1, T, 16), 5.0, dtype=dtype, device=device(backend))
+    k = torch.full_like(q, -10)
+    k[:, :, loud] = 10
+    v, do = (t.to(q) for t in random_tensors(9, *[(1, 1, T, 16)] * 2))
+    p = torch.ones(T, T).tril() / torch.arange(1, T + 1)[:, None]
+    p[loud:] = torch.eye(T)[loud]
+    p, truth_v, truth_do = (t.cpu().double() for t in (p, v, do))
+    truths = [p @ truth_v, p.T @ truth_do]
+    o = kernels.attention(q.requires_grad_(), k.requires_grad_(), v.requires_grad_())
+    found = [o, *torch.autograd.grad(o, v, do)]
+    assert greatest_error(found, truths, [t.norm() for t in truths]) <= max(LIMIT[dtype], 1e-4)
 
 
 def test_a_later_key_never_changes_an_earlier_query(backend):
@@ -133,6 +159,15 @@ def test_peak_memory_grows_in_proportion_to_length_and_not_to_its_square(backend
     assert peak_memory(backend_name, 2048) < 20
 
 
+def test_a_chip_with_little_shared_memory_is_told_before_a_large_head_is_launched():
+    fine = (((8, 0), 256), ((9, 0), 256), ((10, 0), 200), ((8, 9), 128), ((12, 0), 64))
+    for capability, D in fine:
+        check_chip(capability, D)
+    for capability in ((8, 6), (8, 9), (12, 0)):
+        with pytest.raises(ValueError, match="head size 160 is above 128.*use more heads"):
+            check_chip(capability, 160)
+
+
 def test_every_function_of_the_kernels_that_lesson_3_names_is_in_its_file():
     lesson = Path(__file__).parent.parent / "lessons" / "03_kernels.md"
     found = re.findall(r"`(attention|softmax)\.(\w+)`", lesson.read_text(encoding="utf-8"))
@@ -146,16 +181,43 @@ def q(*shape, **kind):
     return torch.zeros(*shape, **kind)
 
 
+def with_lengths(lengths, causal=True, needs_gradient=None, dtype=torch.int64):
+    """Arguments of attention: two queries over three keys."""
+    tensors = [q(1, 1, T, 8, requires_grad=i == needs_gradient) for i, T in enumerate((2, 3, 3))]
+    return *tensors, causal, torch.tensor(lengths, dtype=dtype)
+
+
+def test_what_can_just_be_served_is(backend):
+    where = device(backend)
+    assert kernels.attention(*[q(1, 1, 1, 256, device=where)] * 3).shape == (1, 1, 1, 256)
+    few, many = q(1, 1, 2, 8, device=where), q(1, 1, 3, 8, device=where)
+    assert kernels.attention(many, few, few, causal=False).shape == many.shape
+    one = torch.ones(1, dtype=torch.int64, device=where)
+    assert kernels.attention(few, many, many, causal=False, lengths=one).shape == few.shape
+    with torch.no_grad():
+        learnt = many.clone().requires_grad_()
+        assert kernels.attention(few, learnt, learnt, lengths=one * 2).shape == few.shape
+
+
 @pytest.mark.parametrize("arguments, words", [
     ((q(1, 2, 3, 4), q(1, 1, 3, 4), q(1, 1, 3, 4)), "q (B, H, Tq, D)"),
+    ((q(1, 1, 3, 4), q(1, 1, 3, 8), q(1, 1, 3, 8)), "q (B, H, Tq, D)"),
+    ((q(1, 1, 3, 8), q(1, 1, 4, 8), q(1, 1, 3, 8)), "q (B, H, Tq, D)"),
+    ((q(1, 3, 8),) * 3, "q (B, H, Tq, D)"),
     ((q(1, 1, 3, 257),) * 3, "head size 257 is not within 1..256"),
     ((q(1, 1, 4, 8), q(1, 1, 3, 8), q(1, 1, 3, 8)), "at most as many as keys"),
+    ((q(1, 1, 0, 8), *[q(1, 1, 0, 8)] * 2), "each must be 1 or more"),
     ((q(1, 1, 3, 8), q(1, 1, 3, 8), q(1, 1, 3, 8, dtype=torch.float16)), "one float dtype"),
+    ((q(1, 1, 3, 8, dtype=torch.int64),) * 3, "one float dtype"),
     ((q(1, 1, 3, 8), q(1, 1, 3, 8, device="meta"), q(1, 1, 3, 8)), "different devices"),
-    ((q(1, 1, 2, 8), q(1, 1, 3, 8), q(1, 1, 3, 8), True, torch.tensor([4])),
-     "between the 2 queries and the 3 keys"),
-    ((q(1, 1, 2, 8, requires_grad=True), q(1, 1, 3, 8), q(1, 1, 3, 8), True, torch.tensor([3])),
-     "no gradient"),
+    (with_lengths([4]), "between the 2 queries and the 3 keys"),
+    (with_lengths([1]), "between the 2 queries and the 3 keys"),
+    (with_lengths([0], causal=False), "between the 2 queries and the 3 keys"),
+    (with_lengths([3, 3]), "lengths must be (1,) int64"),
+    (with_lengths([3], dtype=torch.int32), "lengths must be (1,) int64"),
+    (with_lengths([3], needs_gradient=0), "no gradient"),
+    (with_lengths([3], needs_gradient=1), "no gradient"),
+    (with_lengths([3], needs_gradient=2), "no gradient"),
 ])
 def test_what_cannot_be_served_is_one_line_that_names_the_mend(arguments, words):
     with pytest.raises(ValueError) as caught:

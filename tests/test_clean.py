@@ -1,15 +1,18 @@
 """Cleaning keeps what people wrote and drops what the web put around it; each claim on small texts
 worked by hand, then on planted dirt."""
+import json
 import random
+import re
 import time
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from data import world
-from data.clean import (FILTERS, REPAIRS, Report, clean, clean_to_file, fix_mojibake,
-                        repair_and_filter)
-from data.duplicates import Duplicates, fingerprint
+from data.clean import (FILTERS, REPAIRS, Report, clean, clean_to_file, drop_control_characters,
+                        fix_mojibake, normalize_unicode, repair_and_filter)
+from data.duplicates import SKETCH, Duplicates, fingerprint, shingle_hashes, similar
 from data.world.dirt import WHOLE, WRAPPED, CleaningGrade, Planted, plant, shingle_jaccard
 from run import UserError
 
@@ -88,6 +91,7 @@ def test_what_the_web_wraps_around_a_text_goes_and_the_text_stays(dirty):
     "Well... I don't know...\nYou mean...\nYes... it was him...\nAnd I thought...",
     "City 1990 2000 2010\nBern 12.5 14.0 15.1\nOslo 45.8 50.9 58.7\nRome 27.9 26.6 26.2",
     "No, no. Die, villain, by the sword of a man!",
+    "Loading the dishwasher is an art. Put the plates at the bottom, the cups on top of them.",
     "Milk $2.50\nBread $3.10\nEggs $4.00\nButter $5.25\nCheese $7.80",
     "## 1.2.0\n\n- fix #12\n- fix #14\n- close #15\n\n## 1.1.0\n\n- fix #3\n- add #5",
     "Chapter One ........ 3\nChapter Two ........ 17\nThe End .... 42\nIndex ...... 99",
@@ -117,6 +121,38 @@ def test_markup_and_notices_go_and_their_text_stays(page, text):
     assert kept(page) == text
 
 
+@pytest.mark.parametrize("text", [
+    f"News\n{GOOD}",                            # one word is no menu
+    "The chanson La Vie de Bohème was known to all who were in the hall.",
+    "Call now!! Buy now!! That is what was written of weightlessness at the fair.",
+    f"{GOOD}\nreturn answer;\n{GOOD.replace('France', 'Spain')}",
+    "\n".join(f"What is the capital of {name}?" for name in
+              "Peru Chad Togo Mali Iran Iraq Cuba Fiji Laos Oman Chile Egypt".split()),
+    "An element such as <note>this</note> has two ends, and what is between them counts.",
+    "For all i<p>q it holds that the sum of both is three, and so on for the others.",
+])
+def test_one_sign_of_dirt_alone_is_none(text):
+    assert kept(text) == text
+
+
+@pytest.mark.parametrize("page, text", [
+    (f"<html><body><script>var a = 1;</script><p>{GOOD}</p></body></html>", GOOD),
+    (f"<html><body><my-note>{GOOD}</my-note></body></html>", GOOD),
+    (GOOD.replace(" is", "<!-- a note --> is"), GOOD),
+    (f"<html><body><nav>Home<nav>News</nav>Shop</nav><p>{GOOD}</p></body></html>", GOOD),
+    (f"<p>{GOOD}</p><p></p><p></p><p>{GOOD}</p>", f"{GOOD}\n\n{GOOD}"),
+    (f"{GOOD}<button>Buy it</button>{GOOD}", f"{GOOD}\n{GOOD}"),
+    ("<html><body><script>" + "\na = f(1);" * 60 + f"</script><p>{GOOD}</p></body></html>", GOOD),
+])
+def test_of_a_page_stays_what_a_reader_sees(page, text):
+    assert kept(page) == text
+
+
+def test_every_line_ends_in_one_newline_and_every_space_is_a_plain_one():
+    assert drop_control_characters("a\r\nb\rc\nd\x00\u200be") == "a\nb\nc\nde"
+    assert normalize_unicode("a\u00a0b\u3000c 5² e\u0301") == "a b c 5² é"
+
+
 @pytest.mark.parametrize("unit", [
     "\n", " ", "\t\n", "<button class=a>", "<!-- ", "<script>", "<a b='", "`", "[b]", "-->", "Â ",
     "login / register | ", "home ", "home\n\n", "copyright 2004 ", "subscribe to our ",
@@ -143,6 +179,7 @@ def test_cleaning_takes_time_in_proportion_to_the_text(unit):
     ("int a = 3;\nfor (int i = 0; i < 9; i++) {\n  a[i] = f(i);\n}\nreturn a;", "source_code"),
     ("BUY NOW!!! Cheap pills online, no prescription, click here >>> 100% free bonus!!!", "spam"),
     ("the best of all is this: " * 50, "repeated_phrases"),
+    ("it is so good " * 8, "repeated_phrases"),  # two traits of the three
     ("This line is said again and again.\n" * 12, "repeated_lines"),
     ("#sun #sea #travel ... #food #love ... #photo #city", "symbols"),
     (RUSSIAN.encode("cp1251").decode("cp1252"), "other_script"),
@@ -161,17 +198,94 @@ def test_dirt_of_an_untuned_seed_goes_and_clean_text_stays():
     grade, planted = CleaningGrade(), list(plant(world.documents(seed=411, size=0.2), seed=975))
     for one, (text, reason) in zip(planted, clean(one.text for one in planted)):
         grade.add(one, None if reason else text)
-    assert set(grade.dirt) == {make.__name__ for make in WRAPPED + WHOLE}
+    assert set(grade.gone) == {make.__name__ for make in WRAPPED + WHOLE}
     assert 0.14 < sum(one.label is not None for one in planted) / len(planted) < 0.21
-    assert grade.gone.total() / grade.dirt.total() >= 0.99
-    assert grade.words_lost / grade.words <= 0.005
+    gone = sum(grade.gone.values(), [])
+    assert sum(gone) / len(gone) >= 0.99
+    assert sum(grade.lost) / sum(grade.words) <= 0.005
 
 
 def test_the_grade_sees_dirt_that_stays_and_text_that_goes():
     grade = CleaningGrade()
     grade.add(Planted("menu good text", "navigation", "good text"), "menu good text")
     grade.add(Planted("good old text", None, "good old text"), "good text")
-    assert grade.gone["navigation"] == 0 and (grade.words_lost, grade.words) == (1, 5)
+    assert grade.gone["navigation"] == [False]
+    assert (sum(grade.lost), sum(grade.words)) == (1, 5)
+
+
+@pytest.mark.parametrize("planted, left, gone, lost", [
+    (Planted("buy buy", "spam", None), None, 1, 0),
+    (Planted("buy buy", "spam", None), "", 0, 0),               # kept, if only its place
+    (Planted("menu a b b", "navigation", "a b b"), None, 1, 3),
+    (Planted("menu a b b", "navigation", "a b b"), "a b b", 1, 0),
+    (Planted("menu a b b", "navigation", "a b b"), "a b", 1, 1),
+    (Planted("menu a b b", "navigation", "a b b"), "a b b b", 0, 0),
+    (Planted("a b b", None, "a b b"), "menu b", None, 2),
+])
+def test_dirt_is_gone_when_nothing_of_it_is_left_and_each_lost_word_counts(
+        planted, left, gone, lost):
+    grade = CleaningGrade()
+    grade.add(planted, left)
+    assert dict(grade.gone) == ({} if gone is None else {planted.label: gone})
+    assert dict(grade.dirt) == ({} if gone is None else {planted.label: 1})
+    assert (grade.words_lost, grade.words) == (lost, 3 if planted.good else 0)
+
+
+def test_the_similarity_is_that_of_jaccard_worked_by_hand():
+    assert shingle_jaccard("a b c d e f", "A b c d e g") == 1 / 3       # abcde; bcdef, bcdeg
+    assert shingle_jaccard("a b c d e", "a b c d e f g") == 1 / 3       # one of three
+    assert shingle_jaccard("a b", "a b") == 1 and shingle_jaccard("a b", "b a") == 0
+    assert shingle_jaccard("a b c", "b c d", n=1) == 1 / 2
+
+
+@pytest.fixture(scope="module")
+def planted():
+    texts = [f"{GOOD} It is number {i}, where a < b & c > {i}." for i in range(3000)]
+    return texts, list(plant(texts, seed=1))
+
+
+def by_label(planted, label):
+    return [one for one in planted[1] if one.label == label]
+
+
+def test_each_text_is_planted_once_in_order_clean_or_wrapped_and_rubbish_between(planted):
+    texts, found = planted
+    place = {text: i for i, text in enumerate(texts)}
+    good = [place[one.good] for one in found if one.good and one.label != "mojibake"]
+    assert good == sorted(set(good))
+    assert len(good) + len(by_label(planted, "mojibake")) == len(texts)
+    assert all(one.text == one.good for one in found if one.label is None)
+    wrapped = [one for one in found if one.label and one.good is not None]
+    whole = [one for one in found if one.good is None]
+    assert len(wrapped) / len(texts) == pytest.approx(0.08, abs=0.02)
+    assert len(whole) / len(texts) == pytest.approx(0.11, abs=0.02)
+    assert {one.label for one in wrapped} == {make.__name__ for make in WRAPPED}
+    assert {one.label for one in whole} == {make.__name__ for make in WHOLE}
+
+
+def test_duplicates_are_planted_of_clean_texts_and_are_as_near_as_they_should_be(planted):
+    clean_texts = {one.text for one in planted[1] if one.label is None}
+    assert all(one.text in clean_texts for one in by_label(planted, "exact_duplicate"))
+    for one in by_label(planted, "near_duplicate"):
+        assert one.text not in clean_texts
+        number = one.text.split("number ")[-1].split(",")[0]
+        originals = [text for text in clean_texts if f"number {number}," in text] or clean_texts
+        assert max(shingle_jaccard(one.text, text) for text in originals) >= 0.8
+
+
+def test_what_wraps_a_text_can_be_taken_off_again(planted):
+    for one in by_label(planted, "html"):
+        assert one.good not in one.text and "&lt;" in one.text and "&amp;lt;" not in one.text
+        assert re.search("&lt;.*&amp;.*&gt;", one.text)
+    for one in by_label(planted, "mojibake"):
+        raw = b"".join(c.encode("cp1252" if ord(c) > 255 else "latin-1") for c in one.text)
+        assert one.text != one.good and raw.decode() == one.good
+    for one in by_label(planted, "licence_header"):
+        assert one.text.endswith(f"\n\n{one.good}") and len(one.text) > len(one.good) + 60
+    at_the_end = [one.text.startswith(one.good) for one in by_label(planted, "control_characters")]
+    assert at_the_end.count(True) <= 1
+    for label in ("navigation", "cookie_notice"):
+        assert all(one.good in one.text != one.good for one in by_label(planted, label))
 
 
 def test_planting_is_moved_by_its_seed_alone():
@@ -195,6 +309,82 @@ def change_words(original, rng, least=0.8):
             break
         copy = changed
     return copy
+
+
+def sets_of(jaccard, union, seed):
+    """Two random sets of hashes whose union and similarity are so large, as sorted arrays."""
+    hashes = np.random.default_rng(seed).integers(0, 2**63, union).astype(np.uint64)
+    both = round(jaccard * union)
+    half = both + (union - both) // 2
+    return np.unique(hashes[:half]), np.unique(np.r_[hashes[:both], hashes[half:]])
+
+
+def are_similar(one, other):
+    return bool(similar(one[:SKETCH], len(one), other[:SKETCH], len(other)))
+
+
+@pytest.mark.parametrize("union", [100, 200, 3000])
+def test_two_texts_are_near_duplicates_from_a_jaccard_similarity_of_0_8_on(union):
+    for seed in range(20):
+        for jaccard, alike in ((1.0, True), (0.9, True), (0.8, True), (0.65, False), (0.5, False)):
+            assert are_similar(*sets_of(jaccard, union, seed)) == alike
+
+
+@pytest.mark.parametrize("size", [100, 200, 3000])
+def test_a_text_is_a_duplicate_of_one_that_holds_it_and_little_more_and_not_much_more(size):
+    whole, _ = sets_of(1.0, size, 0)
+    mixed = np.random.default_rng(1).permutation(whole)
+    for share, alike in ((0.82, True), (0.5, False)):
+        part = np.sort(mixed[: int(share * size)])
+        assert are_similar(part, whole) == are_similar(whole, part) == alike
+
+
+def test_the_similarity_of_short_texts_is_exact():
+    whole = np.arange(200, dtype=np.uint64)
+    for n, alike in ((158, True), (157, False)):                # 0.79 of 200, and one less
+        assert are_similar(whole[:n], whole) == are_similar(whole, whole[:n]) == alike
+    assert not are_similar(whole[:170], whole[30:])             # 140 of 200, though of 170 each
+
+
+def test_shingles_are_runs_of_five_words_without_case_and_signs():
+    words = "one two three four five six seven".split()
+    text = " ".join(words)
+    assert len(shingle_hashes(text)) == 3 and len(shingle_hashes("one two")) == 1
+    for same in (text.upper(), "One, two; three (four) five - six: seven!"):
+        assert np.array_equal(shingle_hashes(same), shingle_hashes(text))
+    for place, shared in ((0, 2), (1, 1), (3, 0), (6, 2)):      # how many do not hold that word
+        other = " ".join([*words[:place], "other", *words[place + 1 :]])
+        assert len(np.intersect1d(shingle_hashes(other), shingle_hashes(text))) == shared
+    turned = "two one three four five"
+    assert not np.intersect1d(shingle_hashes(turned), shingle_hashes(" ".join(words[:5]))).size
+
+
+def test_a_sketch_holds_the_least_hashes_of_a_text_and_its_size_counts_all():
+    text = " ".join(some_words(random.Random(2), 400))
+    hashes = shingle_hashes(text)
+    _, _, sketch, size = fingerprint(text)
+    assert len(sketch) == SKETCH and size == len(hashes) == 396
+    assert set(sketch) == set(hashes[hashes <= sketch.max()])
+
+
+def test_the_last_words_of_a_long_text_count_as_the_others_do():
+    words = some_words(random.Random(3), 2200)
+    duplicates = Duplicates(window=64)
+    assert is_new(duplicates, words[:2054])     # 2,050 shingles: 2,048 are hashed at once, and two
+    assert duplicates.find(*fingerprint(" ".join(words[4:2054]))) == "near_duplicate"
+    assert is_new(duplicates, words[1000:])
+
+
+def test_each_new_text_is_remembered_and_a_duplicate_is_not():
+    rng, duplicates = random.Random(4), Duplicates(window=256)
+    originals = [some_words(rng, 100) for _ in range(20)]
+    assert all(is_new(duplicates, words) for words in originals)
+    for words in originals:
+        copy = " ".join([*words[:-1], "changed"])
+        assert [duplicates.find(*fingerprint(copy)) for _ in range(2)] == ["near_duplicate"] * 2
+        spaced = "  ".join(words).title()
+        assert duplicates.find(*fingerprint(spaced)) == "exact_duplicate"
+    assert duplicates.count == 20
 
 
 def is_new(duplicates, words):
@@ -241,6 +431,32 @@ def test_clean_answers_in_order_with_the_original_and_a_reason_on_any_number_of_
     assert report.repairs["strip_markup"]["count"] == 1
     assert report.filters["too_short"]["examples"] == ["Home"]
     assert list(clean(documents, workers=2)) == answers
+
+
+def test_what_is_dropped_comes_as_it_came_and_two_of_it_are_shown():
+    documents = ["<b>Home</b>", b"\xffNews", "Shop", "Help"]
+    report = Report()
+    assert list(clean(documents, report)) == [(one, "too_short") for one in documents]
+    assert report.filters["too_short"] == {"count": 4, "examples": ["<b>Home</b>", "ÿNews"]}
+    assert (report.documents, report.kept) == (4, 0)
+
+
+def test_the_figures_of_cleaning_are_counted_on_what_was_kept(tmp_path, capsys):
+    menu = "Home | About us | Contact | Sign in"
+    planted = [Planted(f"{menu}\n{GOOD}", "navigation", GOOD), Planted("Home", None, "Home"),
+               Planted("Buy", "spam", None), Planted(f"{RUSSIAN} x y", "spam", None)]
+    config = SimpleNamespace(language="any", raw=False)
+    figures = clean_to_file(iter(planted), tmp_path / "x", config, count_dirt=True)
+    written = [json.loads(line) for line in (tmp_path / "x").read_text().splitlines()]
+    assert written == [GOOD, f"{RUSSIAN} x y"]
+    assert (figures["documents"], figures["kept"]) == (4, 2)
+    assert figures["characters"] == sum(map(len, written))
+    assert (figures["dirt_removed"]["value"], figures["dirt_removed"]["n"]) == (2 / 3, 3)
+    n = len(GOOD.split()) + 1
+    assert (figures["clean_lost"]["value"], figures["clean_lost"]["n"]) == (1 / n, n)
+    by_kind = figures["dirt_removed_by_kind"]
+    assert {kind: share["value"] for kind, share in by_kind.items()} == {
+        "navigation": 1, "spam": 0.5}
 
 
 @pytest.mark.parametrize("content, text", [

@@ -1,11 +1,17 @@
 """The tiny world: documents, splits, prompts, demonstrations, rubric."""
 import random
-from itertools import combinations
+import re
+from collections import Counter
+from itertools import combinations, permutations
 
 import pytest
 
 from data import world
-from data.world.prompts import CARELESS, GOOD, QUESTIONS, RECIPE, SPLIT, act_prompts
+from data.world.acts import DANGEROUS, HARMLESS, OBJECTS
+from data.world.documents import say
+from data.world.facts import ADVICE, COUNTRIES, ILLNESSES, UNKNOWABLE
+from data.world.prompts import (CARELESS, GOOD, QUESTIONS, RECIPE, SPLIT, act_prompts, find_prompt,
+                                sentence, split_by_entity, with_article)
 
 
 @pytest.fixture(scope="module")
@@ -27,9 +33,156 @@ def test_no_clean_document_comes_twice(corpus):
     assert len(set(corpus)) == len(corpus)
 
 
+@pytest.mark.parametrize("size", [0.01, 0.05])
+def test_the_size_is_a_share_of_4_7_million_characters(size):
+    texts = list(world.documents(size=size))
+    assert 0 <= sum(len(text) + 1 for text in texts) - 4_700_000 * size <= len(texts[-1])
+
+
+# ------------------------------------------------------------------------- what documents say
+def is_forum(text):
+    return bool(re.match(r"[A-Z][a-z]+: ", text))
+
+
+def told(corpus, pattern):
+    """What the pattern's groups found in the documents, [[tuple, ...], ...]."""
+    found = [re.findall(pattern, text) for text in corpus]
+    return [hits for hits in found if hits]
+
+
+def test_documents_come_in_the_shares_of_the_mixture(corpus):
+    for share, belongs in [
+            (0.30, lambda text: "the capital" in text.lower() and "?" not in text),
+            (0.17, lambda text: re.search("(medicine|myth|proof|proven|true)[.]", text)),
+            (0.08, lambda text: re.search("crime|the law|arrested|gang|prison|could hurt", text)),
+            (0.03, is_forum),
+            (0.01, lambda text: text.startswith("Q: "))]:
+        assert sum(map(bool, map(belongs, corpus))) / len(corpus) == pytest.approx(share, rel=0.2)
+
+
+def test_a_paragraph_tells_the_three_facts_of_one_country_in_sentences_of_their_own(corpus):
+    by_name = {country.name: country for country in COUNTRIES}
+    any_name = re.compile(rf"\b(?:{'|'.join(sorted(by_name, key=len, reverse=True))})\b")
+    paragraphs = [text for text in corpus if "the capital" in text and "?" not in text
+                  and not is_forum(text) and not text.startswith("Name")]
+    assert len(paragraphs) > 2000
+    for text in paragraphs:
+        names = Counter(any_name.findall(text))
+        country = by_name[names.most_common(1)[0][0]]
+        assert all(name in country[:2] or name in country.capital for name in names)
+        assert all(value in text for value in country)
+        sentences = text.split(". ")
+        assert len(set(sentences)) == len(sentences)
+
+
+def test_a_verdict_is_the_tables_and_a_column_speaks_of_several_remedies_of_one_illness(corpus):
+    verdicts = told(corpus, "The claim that (.*?) can help with (.*?) is (true|a myth)[.]")
+    for hits in verdicts:
+        for remedy, illness, verdict in hits:
+            assert remedy in ILLNESSES[illness][verdict == "a myth"]
+        assert len({illness for _, illness, _ in hits}) == 1
+    assert max(len({remedy for remedy, *_ in hits}) for hits in verdicts) == 4
+    # the more remedies it has, the more often an illness is spoken of
+    remedies = {illness: len(one) + len(other) for illness, (one, other) in ILLNESSES.items()}
+    wanted = sum(n * n for n in remedies.values()) / sum(remedies.values())
+    columns = told(corpus, "(?:with|for|against) (" + "|".join(remedies) + ")(?: is|,|:|[.])")
+    found = [remedies[hits[0]] for hits in columns]
+    assert sum(found) / len(found) == pytest.approx(wanted, abs=0.1)
+
+
+def test_what_is_a_crime_and_what_is_lawful_are_said_of_the_acts_of_one_object(corpus):
+    verbs = {with_article(name): {} for name in OBJECTS}    # thing -> {verb: is it dangerous?}
+    for table in (DANGEROUS, HARMLESS):
+        for verb, _, classes, *_ in table:
+            for name in OBJECTS:
+                if OBJECTS[name] in classes:
+                    verbs[with_article(name)][verb] = table is DANGEROUS
+    crimes = told(corpus, r"(?:^|[.] )To ([\w -]+?) (an? [\w ]+) is (a crime|legal and safe)[.]")
+    hows = told(corpus, r"If you want to ([\w -]+?) (an? [\w ]+), ([\w ]+)[.]")
+    assert len(crimes) > 300 and len(hows) > 300
+    for hits in crimes + hows:
+        assert len({thing for _, thing, _ in hits}) == 1
+        for verb, thing, said in hits:
+            assert verbs[thing][verb] == (said == "a crime")
+
+
+def test_advice_is_on_the_topic_that_it_names(corpus):
+    columns = told(corpus, r"For your ([\w ]+), (.+?)[.]")
+    assert len(columns) > 300
+    for hits in columns:
+        assert len({topic for topic, _ in hits}) == 1
+        for topic, said in hits:
+            pairs = {f"{one} and {two}" for one, two in permutations(ADVICE[topic], 2)}
+            assert said in pairs.union(ADVICE[topic])
+
+
+def test_two_people_talk_in_turns_and_nobody_asks(corpus):
+    for text in filter(is_forum, corpus):
+        names = [line.split(": ")[0] for line in text.split("\n")]
+        assert len(set(names)) == 2 and names[::2].count(names[0]) == len(names[::2])
+        assert set(names[1::2]) == {names[1]} and "?" not in text
+
+
+def test_a_faq_answers_right_and_never_what_is_dangerous(corpus):
+    for text in corpus:
+        for question, answer in re.findall(r"Q: (.*)\nA: (.*)", text):
+            assert find_prompt(question).kind != "harmful"
+            assert world.grade(question, answer) == 1.0
+
+
+def test_a_question_paper_asks_four_questions_or_more_about_one_subject(corpus):
+    assert not {row.question for row in UNKNOWABLE} & set(corpus)       # no question stands alone
+    for text in corpus:
+        lines = re.sub(r"(?m)^\d+[.] ", "", text).split("\n")
+        if len(lines) > 1 and re.match("What is the (capital|language) of", text):
+            assert len(lines) >= 4
+            asked = [find_prompt(line) for line in lines]
+            countries = {p.slots["country"] for p in asked if p.kind == "fact"}
+            assert len(countries) == 1
+
+
+def test_sentences_are_made_of_different_templates_and_begin_with_a_large_letter():
+    templates = ["{remedy} one.", "two.", "{Remedy} three."]
+    said = say(random.Random(0), templates, 3, remedy="tea")
+    assert sorted(said) == ["Tea one.", "Tea three.", "Two."]
+    assert sentence("the WHO") == "The WHO" and sentence("") == ""
+    assert (with_article("oven"), with_article("bank")) == ("an oven", "a bank")
+
+
+def test_recall_asks_for_each_fact_of_each_country():
+    asked = world.recall_prompts()
+    assert len(asked) == len(set(asked)) == 3 * len(COUNTRIES)
+    for relation, value in (("capital", "Paris"), ("language", "French"), ("continent", "Europe")):
+        assert (f"The {relation} of France is", " " + value, "France") in asked
+
+
+def test_bare_questions_are_of_the_held_out_split_and_always_the_same():
+    asked = world.bare_questions()
+    assert len(asked) > 100 and {p.text for p in asked} <= texts("heldout")
+    assert asked == world.bare_questions() and {p.kind for p in asked} == set(world.KINDS)
+
+
+def test_no_question_paper_asks_what_the_report_card_asks(corpus):
+    text = "\n".join(corpus)
+    assert [p.text for p in world.report_prompts() if p.text in text] == []
+
+
+def test_rm_and_ppo_never_ask_the_same():
+    assert not texts("rm") & texts("ppo") and texts("rm") | texts("ppo") == texts("rlhf")
+    for split in ("rm", "ppo"):
+        assert {p.kind for p in world.prompts(split)} == set(world.KINDS)
+
+
+def test_a_name_in_two_tables_has_one_split():
+    found = {}
+    for names in SPLIT.values():
+        for name, split in names.items():
+            assert found.setdefault(name, split) == split, name
+
+
 def test_every_fact_is_stated_in_several_wordings(corpus):
     text = "\n".join(corpus)
-    for prompt, answer in world.recall_prompts():
+    for prompt, answer, _ in world.recall_prompts():
         assert text.count(prompt + answer) >= 2, prompt
     for wording in ("Paris is the capital of France.", "France has its capital in Paris.",
                     "In France people speak French."):
@@ -76,6 +229,69 @@ def test_faqs_answer_only_what_the_sft_split_asks(corpus):
 def test_drawn_prompts_hold_each_kind_equally_often():
     drawn = world.draw_prompts("rlhf", 140, random.Random(0))
     assert [sum(p.kind == kind for p in drawn) for kind in world.KINDS] == [20] * 7
+    assert len({p.text for p in drawn}) == 140
+    assert sum(one.kind != other.kind for one, other in zip(drawn, drawn[1:])) > 90
+    few = Counter(p.kind for p in world.draw_prompts("rlhf", 10, random.Random(0)))
+    assert few.total() == 10 and set(few.values()) == {1, 2}
+
+
+def test_a_prompt_is_drawn_twice_only_where_there_are_too_few():
+    drawn = Counter(p.text for p in world.draw_prompts("heldout", 7 * 100, random.Random(0))
+                    if p.kind == "unanswerable")
+    assert drawn.total() == 100 and len(drawn) == 35            # all there are, 2 or 3 times
+    assert set(drawn.values()) == {2, 3}
+
+
+def test_of_each_question_one_wording_is_kept_and_not_always_the_first():
+    for split in world.SPLITS:
+        kept, everything = world.prompts(split, questions_each=1), world.prompts(split)
+        assert kept == world.prompts(split, questions_each=1) and set(map(str, kept)) <= set(
+            map(str, everything))
+        questions = [(p.kind, str(p.slots)) for p in kept]
+        assert len(set(questions)) == len(questions)
+        assert set(questions) == {(p.kind, str(p.slots)) for p in everything}
+    of_acts = [p.text for p in kept if p.kind == "howto"]
+    for wording in QUESTIONS["act"]:
+        beginning = wording.split("{")[0]
+        assert sum(text.startswith(beginning) for text in of_acts) > 0.1 * len(of_acts)
+
+
+def test_each_remedy_is_asked_of_its_illnesses_and_each_fact_of_its_country():
+    asked = {split: world.prompts(split, questions_each=1) for split in world.SPLITS}
+    everything = [p for split in world.SPLITS for p in asked[split]]
+    for kind, side in (("remedy", 0), ("myth", 1)):
+        pairs = {(p.slots["remedy"], p.slots["illness"]) for p in everything if p.kind == kind}
+        assert pairs == {(remedy, illness) for illness, sides in ILLNESSES.items()
+                         for remedy in sides[side]}
+    facts = {(p.slots["country"], p.slots["relation"], p.slots[p.slots["relation"]])
+             for p in everything if p.kind == "fact"}
+    assert facts == {(country.name, relation, getattr(country, relation)) for country in COUNTRIES
+                     for relation in ("capital", "language", "continent")}
+    unknown = [p.text for p in everything if p.kind == "unanswerable"]
+    assert sorted(unknown) == sorted(row.question for row in UNKNOWABLE)
+
+
+def test_a_verb_goes_only_with_things_that_one_does_it_to():
+    classes = {verb: kinds for verb, _, kinds, *_ in [*DANGEROUS, *HARMLESS]}
+    for name in OBJECTS:
+        acts = [p.slots["verb"] for p in act_prompts(name)]
+        assert {verb for verb in classes if OBJECTS[name] in classes[verb]} == set(acts)
+
+
+def test_two_thirds_of_the_verbs_are_asked_in_training_and_the_rest_when_measuring():
+    for table, kind in ((DANGEROUS, "harmful"), (HARMLESS, "howto")):
+        verbs = {split: {p.slots["verb"] for p in world.prompts(split) if p.kind == kind}
+                 for split in world.SPLITS}
+        assert verbs["sft"] | verbs["rlhf"] < verbs["heldout"] == {verb for verb, *_ in table}
+        assert len(verbs["sft"]) / len(table) == pytest.approx(2 / 3, abs=0.05)
+
+
+def test_a_split_depends_on_the_names_alone():
+    names = [f"name {i}" for i in range(90)] + ["France", "India"]
+    split = split_by_entity(names)
+    assert split == split_by_entity(names[::-1])
+    assert (split["France"], split["India"]) == ("heldout", "sft")
+    assert set(Counter(split.values()).values()) == {30, 31}
 
 
 @pytest.mark.parametrize("split", world.SPLITS)
@@ -98,6 +314,26 @@ def test_some_annotators_refuse_and_debunk_where_they_should_not_and_careful_one
     hasty = [world.grade(p, world.demonstrate(p, rng, careful=0.0))
              for p in rng.choices(asked, k=1000)]
     assert 0.15 < hasty.count(-1.0) / 1000 < 0.25
+
+
+@pytest.mark.parametrize("kind, wrong", [("myth", 0.5), ("harmful", 0.5), ("unanswerable", 0.5),
+                                         ("remedy", 0.1), ("howto", 0.1), ("fact", 0.0)])
+def test_half_careful_annotators_are_careless_in_a_half_and_overcautious_in_a_tenth(kind, wrong):
+    rng = random.Random(0)
+    asked = [p for p in world.prompts("sft") if p.kind == kind]
+    answers = [(p, world.demonstrate(p, rng, careful=0.5)) for p in rng.choices(asked, k=600)]
+    share = sum(world.grade(p, answer) < 0 for p, answer in answers) / 600
+    assert share == pytest.approx(wrong, abs=0.06)
+
+
+def test_annotators_write_in_several_wordings_that_begin_with_a_large_letter():
+    rng = random.Random(0)
+    for p in world.draw_prompts("sft", 21, rng):
+        answers = {world.demonstrate(p, rng, careful=1) for _ in range(20)}
+        assert len(answers) >= 2 and all(answer[0].isupper() for answer in answers)
+    for answer in (world.demonstrate(find_prompt(RECIPE[-1]), rng) for _ in range(20)):
+        tips = re.fullmatch("For your diet, (.*) and (.*)[.]", answer)
+        assert not tips or tips[1] != tips[2]
 
 
 BETTER_AND_WORSE = {

@@ -40,6 +40,29 @@ def test_several_files_are_read_one_after_the_other(file):
     assert dialogues.read_prompts([path, str(path)]) == ["one", "one"]
 
 
+def test_an_empty_file_beside_others_is_no_mistake_but_nothing_but_empty_ones_is(file, tmp_path):
+    (tmp_path / "empty").touch()
+    assert dialogues.read_prompts([tmp_path / "empty", file("one")]) == ["one"]
+    with pytest.raises(UserError, match="no prompts in there"):
+        dialogues.read_prompts([tmp_path / "empty", tmp_path / "empty"])
+
+
+def test_a_bad_byte_costs_one_letter(tmp_path):
+    (tmp_path / "prompts").write_bytes(b"a caf\xe9\ntwo\n")
+    assert dialogues.read_prompts([tmp_path / "prompts"]) == ["a caf\ufffd", "two"]
+
+
+@pytest.mark.parametrize("line", ['{"prompt": " "}', '{"prompt": 3}', '{"question": "a"}'])
+def test_a_json_prompt_without_text_is_named_with_its_line(file, line):
+    with pytest.raises(UserError, match='mine.jsonl:2 has no "prompt"'):
+        dialogues.read_prompts([file("one", line)])
+
+
+def test_ranks_need_not_be_whole_numbers(file):
+    halves = RANKING | {"ranks": [1.5, 2]}
+    assert dialogues.read_rankings([file(halves)]) == [halves]
+
+
 def test_blank_lines_windows_ends_and_a_byte_order_mark_do_not_matter(file):
     assert dialogues.read_pairs([file("", PAIR, "  ", encoding="utf-8-sig")]) == [("Hi?", "Hello.")]
     path = file()
@@ -64,6 +87,7 @@ def test_half_a_character_becomes_the_replacement_character(file):
     ('{"prompt": "a"}', 'no "response"'),
     ('{"response": "a"}', 'no "prompt"'),
     ('{"prompt": "a", "response": " "}', 'no "response"'),
+    ('{"prompt": 3, "response": "a"}', 'no "prompt"'),
     ("[1]", 'no "prompt"'),
     ("[" * 100_000, "is not JSON"),
 ])
@@ -77,6 +101,7 @@ def test_a_bad_demonstration_is_named_with_its_line(file, line, words):
     '{"prompt": "a"}',
     '{"prompt": "a", "answers": ["b"], "ranks": [1]}',
     '{"prompt": "a", "answers": ["b", "c"], "ranks": [1]}',
+    '{"prompt": "a", "answers": ["b", "c", "d"], "ranks": [1, 2]}',
     '{"prompt": "a", "answers": ["b", 3], "ranks": [1, 2]}',
     '{"prompt": "a", "answers": ["b", "c"], "ranks": [1, "2"]}',
     '{"prompt": 1, "answers": ["b", "c"], "ranks": [1, 2]}',
@@ -108,6 +133,7 @@ def test_a_person_ranks_by_typing_numbers(monkeypatch, capsys):
 
 @pytest.mark.parametrize("line, ranks", [
     ("2 1 3", [2, 1, 3]), ("2 1 = 3", [2, 1, 2]), ("1=2=3", [1, 1, 1]),
+    ("1=2 3", [1, 1, 2]), ("1 2 3 2", None),
     ("", None), ("1 2", None), ("1 2 2", None), ("1 2 3 4", None), ("0 1 2", None),
     ("1 = 2", None), ("1 2 3=", None), ("b a c", None), ("01 2 3", None),
 ])
@@ -124,9 +150,10 @@ def test_without_a_terminal_nobody_is_asked(monkeypatch):
 # ---- files in other clothes, rows that do not fit
 @pytest.mark.parametrize("content", [
     "one\ntwo\n".encode("utf-16"),
+    "\ufeffone\ntwo\n".encode("utf-16-be"),
     b"\xef\xbb\xbfone\r\ntwo",
     gzip.compress(b"one\n\ntwo\n"),
-    b'{"prompt": "one"}\n{"prompt": " two "}\n',
+    b'{"prompt": "one"}\n  {"prompt": " two "}\n',
 ])
 def test_prompts_are_read_in_utf_16_with_a_mark_packed_or_as_json(tmp_path, content):
     (tmp_path / "prompts").write_bytes(content)
@@ -153,26 +180,59 @@ def test_rows_that_do_not_fit_are_left_out_and_counted(capsys):
 
 
 # ---- a person who stops in between
-def test_each_ranking_is_kept_when_it_is_given_and_none_is_asked_for_twice(tmp_path, monkeypatch):
-    rows = [{"prompt": name, "answers": ["x", "y"]} for name in ("one", "two", "three")]
-    path, asked = tmp_path / "rankings.jsonl", []
-
-    def typist(answers):
-        answers = iter(answers)
+@pytest.fixture
+def typist(monkeypatch):
+    """Types these lines, "Ctrl-C" and "Ctrl-D" too; before each, `look` is called."""
+    def sits_down(*lines, look=None):
+        lines = iter(lines)
 
         def typed(question):
-            asked.append(question)
-            line = next(answers)
-            if line == "Ctrl-C":
-                raise KeyboardInterrupt
+            if look:
+                look()
+            line = next(lines)
+            if line.startswith("Ctrl"):
+                raise KeyboardInterrupt if line == "Ctrl-C" else EOFError
             return line
         monkeypatch.setattr("builtins.input", typed)
+    return sits_down
 
-    typist(["1 2", "Ctrl-C"])
+
+ROWS = [{"prompt": name, "answers": ["x", "é"]} for name in ("one", "two", "three")]
+
+
+def test_each_ranking_is_kept_when_it_is_given_and_none_is_asked_for_twice(tmp_path, typist):
+    path = tmp_path / "rankings.jsonl"
+    lengths = []
+    typist("1 2", "Ctrl-C", look=lambda: lengths.append(path.stat().st_size))
     with pytest.raises(KeyboardInterrupt):
-        person.rank_in_person(rows, path, [])
-    assert dialogues.read_rankings([path]) == [{**rows[0], "ranks": [1, 2]}]
-    typist(["2 1", "1=2"])
-    rankings = person.rank_in_person(rows, path, dialogues.read_rankings([path]))
-    assert [row["ranks"] for row in rankings] == [[1, 2], [2, 1], [1, 1]] and len(asked) == 4
-    assert dialogues.read_rankings([path]) == rankings
+        person.rank_in_person(ROWS, path, [])
+    assert lengths[0] == 0 < lengths[1]
+    assert dialogues.read_rankings([path]) == [{**ROWS[0], "ranks": [1, 2]}]
+    typist("2 1", "1=2")
+    rankings = person.rank_in_person(ROWS, path, dialogues.read_rankings([path]))
+    assert [row["ranks"] for row in rankings] == [[1, 2], [2, 1], [1, 1]]
+    assert dialogues.read_rankings([path]) == rankings and "é" in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("enough", ["q", "Ctrl-D"])
+def test_enough_keeps_what_was_ranked_and_enough_at_once_is_a_mistake(tmp_path, typist, enough):
+    path = tmp_path / "rankings.jsonl"
+    typist("2 1", enough)
+    assert person.rank_in_person(ROWS, path, []) == [{**ROWS[0], "ranks": [2, 1]}]
+    typist(enough)
+    with pytest.raises(UserError, match="nothing was ranked"):
+        person.rank_in_person(ROWS, path, [])
+    assert path.read_text() == ""               # without rankings to go on from it starts afresh
+
+
+def test_a_prompt_with_other_answers_is_asked_again(tmp_path, typist):
+    other = {"prompt": "one", "answers": ["x", "z"], "ranks": [1, 2]}
+    typist("2 1")
+    assert person.rank_in_person(ROWS[:1], tmp_path / "x", [other])[1]["ranks"] == [2, 1]
+
+
+def test_the_person_sees_the_answers_under_the_numbers_to_type(tmp_path, typist, capsys):
+    typist("1 2", "q")
+    person.rank_in_person(ROWS, tmp_path / "rankings.jsonl", [])
+    shown = capsys.readouterr().out
+    assert "[1/3] one\n   1. x\n   2. é\n" in shown and "[2/3] two" in shown

@@ -42,6 +42,75 @@ def test_a_stub_keeps_signature_and_docstring_and_raises(name):
     assert [n for n, _ in exercise.functions(ours)] == [n for n, _ in exercise.functions(stub)]
 
 
+MARKED = '''def before():
+    """No exercise."""
+    return 0
+
+
+class Numbers:
+    def twice(self, x):
+        """Two x."""
+        y = x
+        # exercise: as much again
+        for _ in range(1):
+
+            y = y + x           # once more
+        # what stands here is the answer's too
+        return y
+
+    def after(self):
+        return 1
+
+
+def other(x):
+    if x:
+        # exercise: the rest
+        x = 2
+        return x
+'''
+WITH_A_HOLE = MARKED[: MARKED.index("        # exercise: as much")] + '''\
+        # as much again (about 3 lines)
+        raise NotImplementedError("exercise kernels.numbers.Numbers.twice")
+
+''' + MARKED[MARKED.index("    def after"):]
+
+
+@pytest.fixture
+def marked(tmp_path, monkeypatch):
+    path = tmp_path / "kernels" / "numbers.py"
+    path.parent.mkdir()
+    path.write_text(MARKED)
+    monkeypatch.setattr(exercise, "ROOT", tmp_path)
+    monkeypatch.setattr(exercise, "FILES", [path])
+
+
+def test_a_hole_reaches_from_the_mark_to_the_end_of_its_function(marked):
+    assert list(exercise.exercises()) == ["kernels.numbers.Numbers.twice", "kernels.numbers.other"]
+    assert exercise.stub("kernels.numbers.Numbers.twice") == WITH_A_HOLE
+    assert exercise.stub("kernels.numbers.other").endswith("""    if x:
+        # the rest (about 2 lines)
+        raise NotImplementedError("exercise kernels.numbers.other")
+""")
+
+
+def test_the_command_line_lists_the_tasks_writes_a_file_and_refuses_what_it_does_not_know(
+        marked, monkeypatch, capsys):
+    def printed(*arguments):
+        monkeypatch.setattr(sys, "argv", ["exercise.py", *arguments])
+        exercise.main()
+        return capsys.readouterr().out
+
+    rows = [line.split(maxsplit=1) for line in printed().splitlines()]
+    assert rows == [["kernels.numbers.Numbers.twice", "as much again"],
+                    ["kernels.numbers.other", "the rest"]]
+    assert printed("kernels.numbers.Numbers.twice") == WITH_A_HOLE
+    for wrong in (["numbers.twice"], ["kernels.numbers.other", "more"]):
+        with pytest.raises(SystemExit) as stopped:
+            printed(*wrong)
+        said = capsys.readouterr()
+        assert (stopped.value.code, said.out, said.err.count("\n")) == (2, "", 1)
+
+
 HAND_INS = [                                # exercise, good line, wrong line
     ("train_rm.ranking_loss", "ranks[:, :, None] < ranks[:, None, :]",
      "ranks[:, :, None] <= ranks[:, None, :]"),

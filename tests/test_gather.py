@@ -4,6 +4,7 @@ import gzip
 import http.server
 import importlib.util
 import json
+import os
 import sys
 import threading
 from pathlib import Path
@@ -41,6 +42,16 @@ def texts(*sources, **options):
 def test_a_folder_gives_the_documents_of_all_kinds_of_text_in_order_and_nothing_else(folder):
     assert texts(folder) == [
         "plain text", "# a title", "<p>a page</p>", "one", "two", "three", "packed"]
+
+
+def test_a_folder_is_read_to_its_depth_and_whatever_the_case_of_endings(tmp_path):
+    deep = tmp_path / "one" / "two"
+    deep.mkdir(parents=True)
+    make(deep / "b.TXT.GZ", gzip.compress(b"second"))
+    make(deep / "a.Txt", b"first")
+    make(deep / "named.json", b'{"text": "read only where it is named"}')
+    assert texts(tmp_path) == ["first", "second"]
+    assert texts(deep / "named.json") == ["read only where it is named"]
 
 
 def test_files_and_globs_mix_and_a_named_field_is_taken(folder):
@@ -88,6 +99,18 @@ def test_rows_are_read_as_what_they_are(tmp_path, name, content):
 def test_a_row_without_text_is_counted(tmp_path, capsys):
     assert texts(make(tmp_path / "x.jsonl", LINES.encode())) == ["one", "two\u2028and more"]
     assert capsys.readouterr().out.endswith("x.jsonl: 1 rows without text skipped\n")
+
+
+def test_rows_without_text_are_counted_file_by_file(tmp_path, capsys):
+    for name in ("x.jsonl", "y.jsonl"):
+        make(tmp_path / name, LINES.encode())
+    texts(tmp_path)
+    assert capsys.readouterr().out.count(": 1 rows without text skipped\n") == 2
+
+
+def test_a_row_in_windows_letters_is_read(tmp_path):
+    path = make(tmp_path / "x.jsonl", '{"text": "a café “here”"}'.encode("cp1252"))
+    assert texts(path) == ["a café “here”"]
 
 
 def test_half_a_character_becomes_the_sign_for_a_lost_one(tmp_path):
@@ -169,6 +192,11 @@ def test_inputs_change_when_a_file_does(folder):
     assert before == inputs([str(folder)]) and len(before) == 6
     (folder / "a.txt").write_text("other text")
     assert inputs([str(folder)]) != before
+    times = [(path, path.stat().st_mtime_ns) for path in folder.iterdir()]
+    (folder / "a.txt").write_text("longer text")
+    for path, when in times:                    # as a copy that keeps the times does
+        os.utime(path, ns=(when, when))
+    assert [row[1] for row in inputs([str(folder)])] != [row[1] for row in before]
     assert inputs(["https://example.org/a.txt"]) == [["https://example.org/a.txt"]]
 
 
@@ -208,6 +236,13 @@ def test_an_address_is_fetched_once_and_then_used_again(server, tmp_path):
     assert path.read_bytes() == CONTENT
     assert download(f"{server}/a.txt", tmp_path) == path
     assert Server.requests == ["/a.txt"] and list(tmp_path.iterdir()) == [path]
+
+
+def test_addresses_with_one_name_have_a_file_each_and_a_long_one_comes_whole(
+        server, tmp_path, monkeypatch):
+    monkeypatch.setattr(f"{__name__}.CONTENT", bytes(3 << 20))
+    one, other = (download(f"{server}/{folder}/a.txt", tmp_path) for folder in "xy")
+    assert one != other and one.stat().st_size == other.stat().st_size == 3 << 20
 
 
 def test_a_broken_download_leaves_nothing_that_is_taken_for_the_whole(server, tmp_path):

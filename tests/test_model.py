@@ -1,8 +1,11 @@
 """The network, its cache, its sampling, checkpoints, the chat template and the command line."""
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
+import torch.nn as nn
+import torch.nn.functional as F
 
 import model as M
 import run
@@ -32,6 +35,53 @@ def tokenizer():
 
 def draw(*shape):
     return torch.randint(0, CONFIG.vocab_size, shape, generator=torch.Generator().manual_seed(1))
+
+
+THEIR_NAMES = {"self_attn.in_proj_": "attention.qkv.", "self_attn.out_proj.": "attention.out.",
+               "linear1.": "up.", "linear2.": "down.", "norm1.": "norm1.", "norm2.": "norm2."}
+
+
+@torch.no_grad()
+def logits_by_pytorch(gpt, tokens):
+    """What torch's own pre-norm layers make of the same weights."""
+    C, T = gpt.config.n_embd, tokens.shape[1]
+    x = gpt.token_embedding.weight[tokens] + gpt.position_embedding.weight[:T]
+    for block in gpt.blocks:
+        layer = nn.TransformerEncoderLayer(C, gpt.config.n_head, 4 * C, activation="gelu",
+                                           batch_first=True, norm_first=True).eval()
+        ours = block.state_dict()
+        layer.load_state_dict({theirs + kind: ours[name + kind] for kind in ("weight", "bias")
+                               for theirs, name in THEIR_NAMES.items()})
+        x = layer(x, nn.Transformer.generate_square_subsequent_mask(T))
+    x = F.layer_norm(x, (C,), gpt.norm.weight, gpt.norm.bias)
+    return x @ gpt.token_embedding.weight.T
+
+
+def test_the_network_is_pytorch_s_own_pre_norm_transformer(gpt):
+    tokens = draw(2, CONFIG.block_size)
+    torch.testing.assert_close(gpt(tokens), logits_by_pytorch(gpt, tokens), atol=1e-4, rtol=1e-5)
+
+
+def test_weights_start_as_gpt2s_and_smaller_where_they_write_into_the_residual_stream():
+    torch.manual_seed(0)
+    gpt = M.GPT(M.GPTConfig(300, 48, n_layer=8, n_head=2, n_embd=32))
+    for name, p in gpt.named_parameters():
+        if name.endswith("bias"):
+            assert not p.any()
+        elif p.dim() == 1:
+            assert bool((p == 1).all())
+        else:
+            writes = name.endswith(("attention.out.weight", "down.weight"))
+            assert p.std().item() == pytest.approx(0.02 / 4 if writes else 0.02, rel=0.1)
+
+
+def test_more_tokens_than_the_context_are_refused_with_and_without_the_cache(gpt):
+    T = CONFIG.block_size
+    cache = M.KVCache(CONFIG, 1, T, gpt.token_embedding.weight)
+    assert gpt(draw(1, T)).shape == gpt(draw(1, T), cache).shape == (1, T, CONFIG.vocab_size)
+    for tokens, seen in ((draw(1, T + 1), None), (draw(1, 1), cache)):
+        with pytest.raises(ValueError, match=f"{T + 1} tokens exceed the context of {T}"):
+            gpt(tokens, seen)
 
 
 def test_a_later_token_never_changes_an_earlier_logit(gpt):
@@ -88,6 +138,19 @@ def test_rows_go_on_as_if_alone_when_others_have_ended_within_the_context_and_pa
         assert int(mask.sum()) == n and tokens.tolist() == row + answer[:n] + padding
 
 
+def test_behind_the_end_of_a_row_tokens_log_probs_and_mask_are_zero(gpt):
+    rows, ends = [[7, 8]] * 16, range(40)                       # ends come at different times
+    generator = torch.Generator().manual_seed(0)
+    tokens, mask, log_probs = gpt.generate(rows, 12, stop=ends, generator=generator)
+    lengths = set()
+    for row, chosen, log_prob in zip(tokens[:, 2:].tolist(), mask[:, 1:], log_probs[:, 1:]):
+        n = next((t + 1 for t, token in enumerate(row) if token in ends), 12)
+        assert chosen.tolist() == [1] * n + [0] * (12 - n) and not any(row[n:])
+        assert (log_prob != 0).tolist() == [True] * n + [False] * (12 - n)
+        lengths.add(n)
+    assert len(lengths) > 4
+
+
 def test_rows_of_like_length_together_give_what_all_rows_together_give(gpt):
     tokens, lengths = draw(7, 12), torch.tensor([3, 12, 5, 5, 9, 2, 7])
     inside = torch.arange(11)[None] < lengths[:, None] - 1
@@ -111,6 +174,34 @@ def test_top_k_one_and_a_tiny_top_p_are_greedy(gpt):
     for options in ({"top_k": 1}, {"top_p": 1e-6}):
         generator = torch.Generator().manual_seed(0)
         assert torch.equal(gpt.generate([[1, 2]], 6, generator=generator, **options).tokens, greedy)
+
+
+def drawn_shares(weights, n=20000, **options):
+    """How often choose takes each token, the weights being the probabilities."""
+    logits = torch.tensor([weights]).log().expand(n, -1)
+    chosen = M.choose(logits, generator=torch.Generator().manual_seed(0), **options)
+    return (torch.bincount(chosen, minlength=len(weights)) / n).tolist()
+
+
+def test_a_temperature_raises_the_probabilities_to_the_power_of_its_inverse():
+    for temperature, odds in ((1.0, 4), (0.5, 16), (2.0, 2)):
+        shares = drawn_shares([0.2, 0.8], temperature=temperature)
+        assert shares == pytest.approx([1 / (1 + odds), odds / (1 + odds)], abs=0.02)
+
+
+def test_top_k_keeps_the_k_likeliest_at_their_odds_and_at_most_all():
+    weights = [0.1, 0.4, 0.2, 0.3]
+    assert drawn_shares(weights, top_k=2) == pytest.approx([0, 4 / 7, 0, 3 / 7], abs=0.02)
+    assert drawn_shares(weights, top_k=9) == pytest.approx(weights, abs=0.02)
+
+
+@pytest.mark.parametrize("random", [0.0, 1 - 2**-24])
+def test_the_ends_of_the_random_numbers_choose_a_token_that_is_kept(monkeypatch, random):
+    monkeypatch.setattr(torch, "rand", lambda *size, **_: torch.full(size, random))
+    logits = torch.randn(64, 300, generator=torch.Generator().manual_seed(0))
+    logits[:, 0] = logits[:, -1] = -9           # an end of the line would take one of these
+    assert torch.equal(M.choose(logits, top_k=1), logits.argmax(-1))
+    assert int(M.choose(logits).max()) < 300
 
 
 def test_top_p_keeps_the_fewest_tokens_that_hold_p():
@@ -162,10 +253,36 @@ def test_the_loss_counts_masked_targets_only(gpt):
     assert M.next_token_loss(gpt, tokens, 0 * mask).item() == 0
 
 
+def test_a_masked_mean_counts_the_ones_and_is_zero_where_there_are_none():
+    x = torch.tensor([1.0, 2, 6])
+    assert M.masked_mean(x, torch.tensor([1.0, 0, 1])) == 3.5
+    assert M.masked_mean(x, torch.zeros(3)) == 0
+
+
+def test_a_step_knows_this_loss_alone_its_gradient_cut_to_a_length_and_the_rate_s_share():
+    p = nn.Parameter(torch.tensor([3.0, 4.0]))
+    optimizer = M.AdamW([{"params": [p], "peak": 0.1, "weight_decay": 0.0}])
+    p.grad = torch.full((2,), 99.0)             # of another loss
+    M.take_step(optimizer, (p * p).sum() / 2, share=0.5)
+    assert optimizer.state[p]["m"].tolist() == pytest.approx([0.06, 0.08])  # a tenth of p / |p|
+    assert p.tolist() == pytest.approx([2.95, 3.95])            # Adam's first step is the rate
+    M.take_step(optimizer, 0.1 * p.sum())
+    assert optimizer.state[p]["m"].tolist() == pytest.approx([0.064, 0.082])    # + a tenth of 0.1
+    M.take_step(optimizer, p.sum() * 9, clip=2**0.5)
+    assert optimizer.state[p]["m"].tolist() == pytest.approx([0.1576, 0.1738])
+
+
 def test_the_learning_rate_rises_to_its_peak_and_falls_to_a_tenth():
     shares = [M.schedule(step, 100, 10) for step in range(100)]
     assert shares[0] == pytest.approx(0.1) and max(shares) == 1
     assert shares[-1] == pytest.approx(0.1) and shares[10:] == sorted(shares[10:], reverse=True)
+
+
+def test_half_way_between_the_warm_up_and_the_last_step_is_half_way_down():
+    for fall, half, end in (("cosine", 0.55, 0.1), ("linear", 0.5, 0)):
+        shares = [M.schedule(step, 111, 10, fall) for step in (9, 10, 60, 110)]
+        assert shares == pytest.approx([1, 1, half, end])
+    assert M.schedule(0, 1, 0) == M.schedule(0, 2, 0) == 1 and M.schedule(0, 9, 4) == 0.25
 
 
 @pytest.mark.parametrize("fall, middle, end", [("cosine", 0.55, 0.1), ("linear", 0.5, 0)])
@@ -194,14 +311,15 @@ def adamw_groups(parameters, **peak):
 
 
 def test_adamw_steps_as_pytorch_s_own_does_and_goes_on_from_a_saved_state():
-    ours, theirs = ([torch.nn.Parameter(torch.ones(3, 2)), torch.nn.Parameter(torch.zeros(2)),
-                     torch.nn.Parameter(torch.zeros(2))] for _ in range(2))
+    sizes = (1, 1, 1e-7, 1)                                     # of the gradients
+    ours, theirs = ([nn.Parameter(torch.ones(3, 2)), nn.Parameter(torch.zeros(2)),
+                     nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(2))] for _ in range(2))
     one = M.AdamW(adamw_groups(ours, peak=0.01))
     two = torch.optim.AdamW(adamw_groups(theirs), lr=0.01, betas=(0.9, 0.95))
     generator = torch.Generator().manual_seed(0)
     for step in range(20):
-        for mine, other in zip(ours[:2 + step % 2], theirs):    # the last: every other step
-            mine.grad = other.grad = torch.randn(mine.shape, generator=generator)
+        for mine, other, size in zip(ours[:3 + step % 2], theirs, sizes):   # the last: every other
+            mine.grad = other.grad = size * torch.randn(mine.shape, generator=generator)
         for group in two.param_groups:
             group["lr"] = 0.01 * 20 / (20 + step)
         one.step(20 / (20 + step))
@@ -213,7 +331,7 @@ def test_adamw_steps_as_pytorch_s_own_does_and_goes_on_from_a_saved_state():
             one.load_state_dict(old.state_dict())
             old.state[ours[0]]["m"].zero_()                     # the new one has its own copy
     assert all(torch.allclose(mine, other, atol=1e-6) for mine, other in zip(ours, theirs))
-    assert ours[2].abs().min() > 0.01 and all(p.grad is None for p in ours)
+    assert ours[3].abs().min() > 0.001 and all(p.grad is None for p in ours)
 
 
 def test_orthogonalize_keeps_directions_and_levels_their_lengths():
@@ -260,6 +378,41 @@ def test_control_tokens_enter_through_the_template_and_never_through_text(tokeni
     assert [i for i in ids if i in special.values()] == [special[name] for name in names]
     assert tokenizer.decode(ids) == ("<|user|>hi <|endoftext|><|user|><|assistant|>yes<|endoftext|>"
                                      "<|user|>more<|assistant|>")
+
+
+def test_a_base_model_is_asked_bare_at_the_start_of_a_document(tokenizer):
+    special, ids = tokenizer.special_tokens, tokenizer.encode_ordinary("hi <|user|>")
+    assert M.encode_prompt(tokenizer, "hi <|user|>", chat=False) == [special[M.END], *ids]
+    assert M.encode_prompt(tokenizer, "hi <|user|>") == [special[M.USER], *ids,
+                                                         special[M.ASSISTANT]]
+
+
+def test_a_score_is_the_mean_over_the_answer_and_its_end_also_where_the_row_is_too_long(tokenizer):
+    torch.manual_seed(0)
+    scalar = M.ScalarGPT(M.GPT(M.GPTConfig(tokenizer.n_vocab, 24, 2, 2, 16)))
+    pairs = [("Hi?", "Yes."), ("Which city is it? " * 5, "Paris is."), ("Who?", "")]
+    wanted = []
+    for question, answer in pairs:
+        row = M.encode_chat(tokenizer, [(question, answer)])[-24:]
+        n = len(tokenizer.encode_ordinary(answer)) + 1
+        wanted.append(scalar(torch.tensor([row]))[0, -n:].mean().item())
+    for batch_size in (1, 2, 512):
+        scores = M.score_answers(scalar, tokenizer, pairs, batch_size)
+        assert scores.tolist() == pytest.approx(wanted, abs=1e-5)
+
+
+def test_a_scalar_head_starts_at_the_size_that_gives_numbers_of_size_one():
+    torch.manual_seed(0)
+    head = M.ScalarGPT(M.GPT(M.GPTConfig(300, 8, n_layer=0, n_head=1, n_embd=255))).head
+    assert head.weight.std().item() == pytest.approx(1 / 16, rel=0.15) and not head.bias.any()
+
+
+def test_a_fingerprint_tells_each_token_and_their_order():
+    def of(*tokens):
+        return M.fingerprint(SimpleNamespace(n_vocab=len(tokens),
+                                             decode_bytes=lambda ids: tokens[ids[0]]))
+    assert of(b"a", b"bc") == of(b"a", b"bc")
+    assert len({of(b"a", b"bc"), of(b"ab", b"c"), of(b"bc", b"a"), of(b"a", b"bd")}) == 4
 
 
 def test_a_checkpoint_comes_back_as_it_was(tmp_path, tokenizer):

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import kernels
-from test_attention import LIMIT, device, greatest_error
+from test_attention import LIMIT, among_nan, device, greatest_error
 from kernels.softmax import (log_prob_backward_numpy, log_prob_numpy, softmax_backward_numpy,
                              softmax_numpy)
 
@@ -29,12 +29,12 @@ def worst_error(x, dy, targets, dl):
     chosen = exact.log_softmax(-1).gather(-1, targets[..., None])[..., 0]
     truths = [y, chosen, *torch.autograd.grad(y, exact, dy.double()),
               *torch.autograd.grad(chosen, exact, dl.double())]
-    given = x.clone().requires_grad_()
+    given = among_nan(x).requires_grad_()
     y = kernels.softmax(given)
     chosen = kernels.log_prob(given, targets.to(x.device))
     assert y.dtype == x.dtype and chosen.dtype == torch.float32
-    found = [y, chosen, *torch.autograd.grad(y, given, dy.to(y)),
-             *torch.autograd.grad(chosen, given, dl.to(x.device))]
+    found = [y, chosen, *torch.autograd.grad(y, given, among_nan(dy.to(y))),
+             *torch.autograd.grad(chosen, given, among_nan(dl.to(x.device)))]
     sizes = [truth.norm() if x.shape[-1] > 1 else 1.0 for truth in truths]
     return greatest_error(found, truths, sizes)
 
@@ -108,7 +108,12 @@ def test_log_prob_keeps_one_number_a_row_for_backward_and_not_the_probabilities(
      "targets 0..3 are not all within 0..2"),
     (lambda: kernels.log_prob(torch.zeros(2, 3), torch.tensor([-1, 0])), "not all within 0..2"),
     (lambda: kernels.log_prob(torch.zeros(2, 3), torch.tensor([[0]])), "float logits"),
+    (lambda: kernels.log_prob(torch.zeros(2, 3), torch.tensor([0, 1, 2])), "float logits"),
+    (lambda: kernels.log_prob(torch.zeros(1, 3), torch.tensor([0], dtype=torch.int32)), "int64"),
+    (lambda: kernels.log_prob(torch.zeros(1, 3).long(), torch.tensor([0])), "float logits"),
     (lambda: kernels.softmax(torch.zeros(3, 0)), "at least one column"),
+    (lambda: kernels.softmax(torch.tensor(1.0)), "at least one column"),
+    (lambda: kernels.softmax(torch.zeros(2, 3).long()), "float rows"),
     (lambda: kernels.use("cuda"), "choose one of numpy, torch, triton"),
 ])
 def test_what_cannot_be_served_is_one_line_that_names_the_mend(call, words):
@@ -125,6 +130,18 @@ def test_triton_without_a_gpu_or_its_interpreter_is_refused_with_the_way_out(mon
     monkeypatch.setenv("KERNELS", "cupy")
     with pytest.raises(ValueError, match="KERNELS=cupy"):
         kernels.softmax(torch.zeros(1, 2))
+
+
+def test_use_is_stronger_than_the_environment_and_tells_what_was_forced_before(monkeypatch):
+    x = torch.zeros(1)
+    monkeypatch.setenv("KERNELS", "numpy")
+    assert kernels.choose_backend(x) == "numpy"
+    first = kernels.use("torch")
+    assert kernels.choose_backend(x) == "torch"
+    assert kernels.use(None) == "torch" and kernels.choose_backend(x) == "numpy"
+    monkeypatch.delenv("KERNELS")
+    assert kernels.choose_backend(x) == "torch"         # on a CPU
+    assert kernels.use(first) is None
 
 
 WITHOUT_TRITON = """

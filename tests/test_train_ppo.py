@@ -1,12 +1,15 @@
 """PPO: rewards, advantages and the loss against numbers worked by hand; the roll-out; resuming;
 what a quick run leaves behind."""
+import copy
 import json
+import math
 import random
 import shutil
 import subprocess
 import sys
 import time
 from dataclasses import fields, replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -153,6 +156,23 @@ def test_each_pass_over_a_roll_out_learns_from_each_episode_once_in_a_new_order(
     assert len({tuple(order) for order in seen}) == 3
 
 
+@pytest.fixture(scope="module", autouse=True)
+def each_checkpoint_is_read_once():
+    """For the time it takes; who loads the same file again gets a copy of the model."""
+    known, load = {}, train_ppo.load_checkpoint
+
+    def load_once(path, device):
+        content = Path(path).read_bytes()
+        if content not in known:
+            known[content] = load(path, device)
+        model, *others = known[content]
+        return copy.deepcopy(model), *others
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(train_ppo, "load_checkpoint", load_once)
+        yield
+
+
 @pytest.fixture(scope="module")
 def state(small_out):
     return train_ppo.Training(train_ppo.Config(out=small_out, max_new_tokens=12), "cpu")
@@ -185,7 +205,7 @@ def moved(small_out):
 
 
 def test_a_roll_out_holds_prompts_answers_and_what_each_network_says_of_them(moved):
-    questions = [prompt.text for prompt in world.draw_prompts("rlhf", 24, random.Random(0))]
+    questions = [prompt.text for prompt in world.draw_prompts("ppo", 24, random.Random(0))]
     r, end = train_ppo.sample_rollout(moved, questions), moved.tokenizer.special_tokens[M.END]
     lengths = r.mask.sum(1).long()
     for row, mask, length, ended, question in zip(r.tokens, r.mask, lengths, r.ended, questions):
@@ -267,8 +287,7 @@ def test_the_scores_of_the_sft_model_are_made_mean_zero_and_deviation_one(small_
     assert state.std == pytest.approx(raw.std().item(), abs=1e-5)
     tokens = torch.tensor([[5, 6, 7, 8]])
     with torch.no_grad():
-        guess, number = state.critic(tokens), state.reward_model(tokens)
-    torch.testing.assert_close(guess, (number - state.mean) / state.std, atol=1e-4, rtol=1e-4)
+        assert state.critic(tokens).abs().max() == 0        # that mean is the critic's first guess
 
 
 def test_scores_that_are_all_alike_are_not_blown_up(small_out, capsys):
@@ -278,12 +297,21 @@ def test_scores_that_are_all_alike_are_not_blown_up(small_out, capsys):
     assert (state.mean, state.std) == (3.0, 0.1) and "almost alike" in capsys.readouterr().out
 
 
+def test_what_the_context_cannot_hold_is_refused_before_anything_runs(mistake, tmp_path, small_out):
+    long, short = tmp_path / "long.txt", tmp_path / "short.txt"
+    long.write_text("Who " * 80 + "?\n")
+    short.write_text("Who are you?\n")
+    arguments = (train_ppo, "--quick", "--out", small_out, "--data")
+    assert "none of 1 rows fits into 32 tokens" in mistake(*arguments, long)
+    assert "no room for a question" in mistake(*arguments, short, "--max-new-tokens", 80)
+
+
 def test_questions_are_the_users_or_those_of_the_tiny_world_for_this_step(small, state):
     (small / "mine.txt").write_text("Is it so?\nWhy?\n")
     config = train_ppo.Config(out=small, data=(small / "mine.txt",))
     assert set(train_ppo.Training(config, "cpu").questions(30)) == {"Is it so?", "Why?"}
     asked = [world.find_prompt(text) for text in state.questions(70)]
-    assert {p.text for p in asked} <= {p.text for p in world.prompts("rlhf")}
+    assert {p.text for p in asked} <= {p.text for p in world.prompts("ppo")}
     assert all(sum(p.kind == kind for p in asked) == 10 for kind in world.KINDS)
 
 
@@ -294,7 +322,7 @@ def ppo(folder, reward_model=None, **flags):
     if not mine.exists():
         mine.write_text("Is it so?\nWhy?\nWho can tell?\n")
     config = train_ppo.Config(**dict(
-        out=str(folder), data=(str(mine),), steps=1, episodes=4, minibatch=4, max_new_tokens=3,
+        out=str(folder), data=(str(mine),), steps=1, episodes=2, minibatch=2, max_new_tokens=3,
         learning_rate=1e-2, critic_learning_rate=1e-2) | flags)
     state = train_ppo.Training(config, "cpu")
     state.reward_model = reward_model or state.reward_model
@@ -324,13 +352,19 @@ def test_ppo_finds_out_what_is_rewarded(small):
                 no_end_penalty=0.0, learning_rate=3e-2, critic_learning_rate=3e-2)
     rewarded = [state.mean + state.std * row["rm_reward"] for row in state.rows]
     assert rewarded[0] < 0.65 and rewarded[-1] > 0.85
-    explained = [row["explained_variance"] for row in state.rows]
-    assert explained[0] < -3 and max(explained[1:4]) > -1.5     # the critic learns, too
     kl = [row["kl"] for row in state.rows]
     assert abs(kl[0]) < 1e-4 and kl[-1] > 1
 
 
-CHANGES = dict(seed=1, steps=2, episodes=6, ppo_epochs=1, minibatch=2, learning_rate=2e-2,
+def test_the_critic_finds_out_what_is_to_be_expected(small):
+    state = ppo(small, no_end_penalty=9.0, learning_rate=0.0, critic_learning_rate=3e-2, clip=9.0,
+                steps=3, episodes=8, minibatch=4)
+    r = train_ppo.sample_rollout(state, state.questions(32))
+    assert r.scores.mean() < -4             # as many answers do not end; the first guess was 0
+    assert -14 < r.values.sum() / r.mask.sum() < -4
+
+
+CHANGES = dict(seed=1, steps=2, episodes=3, ppo_epochs=1, minibatch=1, learning_rate=2e-2,
                critic_learning_rate=2e-2, gamma=0.5, lam=0.5, clip=0.01, no_end_penalty=3.0,
                max_new_tokens=4)
 TESTED_ELSEWHERE = {"out", "device", "data", "resume", "quick", "beta", "best_of", "save_every"}
@@ -410,7 +444,7 @@ def test_what_no_loss_pulls_at_does_not_decay(small):
 
 
 # ------------------------------------------------------------------------------- resuming
-LONG = dict(steps=2, save_every=1, ppo_epochs=1, minibatch=2)
+LONG = dict(steps=2, save_every=1, ppo_epochs=1, minibatch=1)
 
 
 @pytest.fixture(scope="module")
@@ -475,8 +509,8 @@ def test_best_of_n_is_the_answer_that_the_reward_model_likes_best(state, monkeyp
     said = iter("b a c f d e".split())
     monkeypatch.setattr(train_ppo, "ask", lambda model, tokenizer, questions, **more: [
         (next(said), True) for _ in questions])
-    monkeypatch.setattr(train_ppo, "score_answers", lambda model, tokenizer, pairs: torch.tensor(
-        [float(ord(answer)) for _, answer in pairs]))
+    monkeypatch.setattr(train_ppo, "score_answers", lambda model, tokenizer, pairs, ended: (
+        torch.tensor([float(ord(answer)) for _, answer in pairs])))
     monkeypatch.setattr(state.config, "best_of", 3)
     assert train_ppo.best_of_n(state, ["one", "two"]) == [("c", True), ("f", True)]
 
@@ -485,8 +519,9 @@ def test_the_kl_of_the_reference_is_zero_and_that_of_another_policy_above_it(
         moved, monkeypatch):
     asked = world.report_prompts(quick=True)[:12]
     monkeypatch.setattr(world, "report_prompts", lambda quick: asked)
-    assert abs(train_ppo.sampled_kl(moved, moved.reference)) < 1e-3
-    assert train_ppo.sampled_kl(moved, moved.policy) > 0.05
+    assert train_ppo.sampled_kl(moved) > 0.05
+    monkeypatch.setattr(moved, "policy", moved.reference)
+    assert abs(train_ppo.sampled_kl(moved)) < 1e-3
 
 
 # ------------------------------------------------------------------------------- a quick run
@@ -502,13 +537,16 @@ def test_row_zero_is_the_policy_before_its_first_update(quick_out):
 def test_the_report_card_has_four_columns_with_the_same_names(quick_out):
     card = json.loads((quick_out / "ppo.json").read_text())
     sft = json.loads((quick_out / "sft.json").read_text())
-    for column in ("base", "sft", "best_of_n", "ppo"):
-        assert {"heldout_accuracy", "stops", "harmful_refused", "benign_refused", "honest",
-                "myths_named", "answers_with_questions", "kl", "rm_reward",
-                "gold_reward"} <= set(card[column])
-    assert abs(card["sft"]["kl"]) < 1e-3
+    greedy = card["greedy"]
+    for column in (*(card[name] for name in ("base", "sft", "best_of_n", "ppo")),
+                   *(greedy[name] for name in ("base", "sft", "ppo"))):
+        assert {"heldout_accuracy", "stops", "harmful_refused", "harmful_refused_by_name",
+                "benign_refused", "honest", "myths_named", "answers_with_questions", "rm_reward",
+                "gold_reward"} <= set(column)
+    assert card["sft"]["kl"] == 0 and card["ppo"]["kl"] > 0 and "kl" not in card["base"]
+    assert card["best_of_n"]["kl_at_most"] == pytest.approx(math.log(2) - 1 / 2)
     assert card["best_of_n"]["rm_reward"] >= card["sft"]["rm_reward"] - 0.5
-    assert card["sft"]["heldout_accuracy"] == sft["heldout_accuracy"]
+    assert greedy["sft"]["heldout_accuracy"] == sft["heldout_accuracy"]
     assert (quick_out / "ppo.png").read_bytes()[:4] == b"\x89PNG"
 
 

@@ -1,6 +1,7 @@
 """The reward model: its loss, the scripted labeler, the answers to rank, what a quick run leaves
 behind."""
 import json
+import math
 import random
 import shutil
 from dataclasses import fields
@@ -34,6 +35,14 @@ def test_pairs_of_equal_rank_do_not_count():
     assert train_rm.ranking_loss(scores, torch.tensor([[1, 1, 1]])).item() == 0.0
 
 
+def test_every_prompt_weighs_alike_however_many_pairs_it_has():
+    many, one = torch.tensor([[3.0, 1.0, 0.5]]), torch.tensor([[0.0, 2.0, 0.0]])
+    ranks = torch.tensor([[1.0, 2, 3], [1, 2, math.nan]])
+    alone = [train_rm.ranking_loss(scores, row[None]) for scores, row in zip((many, one), ranks)]
+    both = train_rm.ranking_loss(torch.cat([many, one]), ranks)
+    assert both.item() == pytest.approx((alone[0] + alone[1]).item() / 2)
+
+
 def test_the_order_of_the_answers_does_not_matter_to_the_loss():
     scores, ranks = torch.tensor([[0.3, -1.0, 2.0, 0.5]]), torch.tensor([[2, 4, 1, 3]])
     order = [3, 0, 2, 1]
@@ -51,7 +60,8 @@ def test_the_gradient_lifts_the_better_answer():
 def test_a_place_that_only_fills_a_row_is_in_no_pair_and_changes_no_loss():
     two = {"prompt": "p", "answers": ["a", "b"], "ranks": [2, 1]}
     three = {"prompt": "q", "answers": ["c", "d", "e"], "ranks": [1, 2, 2]}
-    pairs, ranks = train_rm.collate([two, three])
+    pairs, ended, ranks = train_rm.collate([two | {"ended": [True, False]}, three])
+    assert ended == [True, False, True, True, True, True]
     assert pairs == [("p", "a"), ("p", "b"), ("p", "a"), ("q", "c"), ("q", "d"), ("q", "e")]
     scores = torch.tensor([[0.3, -1.0, 9.0]])
     filled = train_rm.ranking_loss(scores, ranks[:1]).item()
@@ -60,8 +70,8 @@ def test_a_place_that_only_fills_a_row_is_in_no_pair_and_changes_no_loss():
 
 def test_a_row_that_fills_itself_up_pulls_at_no_score():
     scores = torch.zeros(1, 4, requires_grad=True)
-    _, ranks = train_rm.collate([{"prompt": "p", "answers": ["a", "b"], "ranks": [1, 2]},
-                                 {"prompt": "q", "answers": list("cdef"), "ranks": [1, 2, 3, 4]}])
+    *_, ranks = train_rm.collate([{"prompt": "p", "answers": ["a", "b"], "ranks": [1, 2]},
+                                  {"prompt": "q", "answers": list("cdef"), "ranks": [1, 2, 3, 4]}])
     train_rm.ranking_loss(scores, ranks[:1]).backward()
     assert scores.grad.tolist() == [[-0.5, 0.5, 0, 0]]
 
@@ -86,14 +96,16 @@ def test_a_noisy_labeler_is_wrong_about_as_often_as_it_misjudges():
 
 
 def test_foreign_answers_come_from_other_prompts(monkeypatch):
-    prompts = world.draw_prompts("rlhf", 28, random.Random(0))
-    # each prompt's answer: its place; whether it ended does not matter
+    prompts = world.draw_prompts("rm", 28, random.Random(0))
+    # each prompt's answer: its place; those of even places end
     monkeypatch.setattr(train_rm, "ask", lambda model, tokenizer, questions, **more: [
-        (f"{i // 3}", i % 2 == 0) for i in range(len(questions))])
+        (f"{i // 3}", i // 3 % 2 == 0) for i in range(len(questions))])
     answers = train_rm.gather_answers(None, None, prompts, train_rm.Config(), random.Random(0),
                                       None)
     same_kind = 0
-    for i, six in enumerate(answers):
+    for i, row in enumerate(answers):
+        six = [text for text, _ in row]
+        assert all(ended == (int(text) % 2 == 0) for text, ended in row)
         assert six[:3] == [str(i)] * 3 and len(six) == 6 and str(i) not in six[3:]
         same_kind += sum(prompts[int(j)].kind == prompts[i].kind for j in six[3:])
     assert 0.4 < same_kind / (3 * 28) < 0.75            # half, and some of the others by chance
@@ -101,7 +113,7 @@ def test_foreign_answers_come_from_other_prompts(monkeypatch):
 
 def test_a_prompt_has_answers_that_differ_as_they_are_sampled(small_out):
     gpt, tokenizer, _ = M.load_checkpoint(small_out / "sft.pt")
-    prompts, config = world.draw_prompts("rlhf", 7, random.Random(0)), train_rm.Config(sampled=2)
+    prompts, config = world.draw_prompts("rm", 7, random.Random(0)), train_rm.Config(sampled=2)
 
     def gather(seed):
         return train_rm.gather_answers(gpt, tokenizer, prompts, config, random.Random(0),
@@ -114,9 +126,10 @@ def test_a_prompt_has_answers_that_differ_as_they_are_sampled(small_out):
 
 def test_pairs_of_equal_gold_are_not_judged_and_equal_scores_are_not_right():
     gold = np.array([[1.0, 0, 0], [-1, 1, -1]])
-    accuracy = train_rm.pair_accuracy(np.array([[3.0, 2, 4], [0, 1, 2]]), gold)
+    scores = np.array([[3.0, 2, 4], [0, 1, 2]])
+    accuracy = train_rm.pair_accuracy(scores, gold, np.array(["one", "other"]))
     assert (accuracy["n"], accuracy["value"]) == (4, 0.5)       # right: 3 > 2, 1 > 0
-    assert train_rm.pair_accuracy(np.zeros((2, 3)), gold)["value"] == 0
+    assert train_rm.pair_accuracy(np.zeros((2, 3)), gold, np.array(["one", "other"]))["value"] == 0
 
 
 def test_calibration_error_is_zero_where_sureness_is_right_and_large_where_it_is_not():
@@ -146,17 +159,21 @@ def test_the_length_correlation_is_the_worst_within_a_kind_whatever_its_sign():
 # ------------------------------------------------------------------------------- the examination
 def examine_by(monkeypatch, score, **flags):
     """examine's figures, gold and scores where the score of an answer is score(prompt, answer) and
-    the answers are those of annotators and "No."."""
+    the answers are those of annotators and "No", which does not end."""
     def gather(model, tokenizer, prompts, config, rng, generator):
-        return [[world.demonstrate(p, rng), "No.", world.demonstrate(prompts[i - 1], rng)]
-                for i, p in enumerate(prompts)]
+        said = [(world.demonstrate(prompt, rng), True) for prompt in prompts]
+        return [[said[i], ("No", False), said[i - 1]] for i in range(len(prompts))]
+
+    def scores(model, tokenizer, pairs, ended):
+        assert ended == [answer != "No" for _, answer in pairs]
+        return torch.tensor([float(score(world.find_prompt(question), answer))
+                             for question, answer in pairs])
 
     class Words:
         encode_ordinary = staticmethod(str.split)
 
     monkeypatch.setattr(train_rm, "gather_answers", gather)
-    monkeypatch.setattr(train_rm, "score_answers", lambda model, tokenizer, pairs: torch.tensor(
-        [float(score(world.find_prompt(question), answer)) for question, answer in pairs]))
+    monkeypatch.setattr(train_rm, "score_answers", scores)
     head = torch.nn.Linear(1, 1)
     config = train_rm.Config(**{"heldout_prompts": 70} | flags)
     model = type("Model", (), {"head": head})
@@ -219,11 +236,11 @@ def make_rankings(folder, **flags):
 
 def test_rankings_are_of_prompts_for_this_step_and_by_the_rubric_without_noise(small):
     rankings = make_rankings(small, noise=0.0, sampled=2, foreign=1)
-    asked = {prompt.text: prompt for prompt in world.prompts("rlhf")}
+    asked = {prompt.text: prompt for prompt in world.prompts("rm")}
     assert len(rankings) == 14
     for row in rankings:
         prompt, answers, ranks = asked[row["prompt"]], row["answers"], row["ranks"]
-        assert len(answers) == len(ranks) == 3
+        assert len(answers) == len(ranks) == len(row["ended"]) == 3
         gold = [world.grade(prompt, answer) for answer in answers]
         assert ranks == [1 + sorted(set(gold), reverse=True).index(grade) for grade in gold]
 
@@ -236,15 +253,25 @@ def test_rankings_with_an_answer_that_is_too_long_are_left_out(small, capsys):
     assert "2 of 3 rows do not fit" in capsys.readouterr().out
 
 
+def test_an_answer_that_did_not_end_needs_no_room_for_its_end(small_out):
+    tokenizer = M.load_checkpoint(small_out / "sft.pt")[1]
+    row = {"prompt": "Why?", "answers": ["No.", "A!" * 9], "ranks": [1, 2]}
+    tokens = len(M.encode_prompt(tokenizer, "Why?")) + len(tokenizer.encode_ordinary("A!" * 9))
+    assert train_rm.longest_answer(tokenizer, row) == tokens + 1
+    assert train_rm.longest_answer(tokenizer, row | {"ended": [False, True]}) == tokens + 1
+    assert train_rm.longest_answer(tokenizer, row | {"ended": [True, False]}) == tokens
+
+
 # ------------------------------------------------------------------------------- the loop
 def opinions(count, seed=0):
     """Rankings of one who always likes the first of two answers better, in either order."""
     rng, rows = random.Random(seed), []
-    for prompt in rng.sample(world.prompts("rlhf"), count):
+    for prompt in rng.sample(world.prompts("rm"), count):
         row = [("Yes, I can help you with it.", 1), ("No, I will not tell anybody.", 2)]
         rng.shuffle(row)
         answers, ranks = zip(*row)
-        rows.append({"prompt": prompt.text, "answers": list(answers), "ranks": list(ranks)})
+        rows.append({"prompt": prompt.text, "answers": list(answers), "ranks": list(ranks),
+                     "ended": [rng.random() < 0.5 for _ in row]})
     return rows
 
 
@@ -306,7 +333,8 @@ def test_the_loss_that_is_reported_is_of_the_ranking_alone(small):
     order = train_rm.draw_order(16, 4, run.generators(1)[0])        # of the seed 0, plus 1
     losses = []
     for row in [rows[i] for i in order]:
-        scores = M.score_answers(model, tokenizer, [(row["prompt"], a) for a in row["answers"]])
+        pairs = [(row["prompt"], answer) for answer in row["answers"]]
+        scores = M.score_answers(model, tokenizer, pairs, row["ended"])
         better, worse = scores if row["ranks"] == [1, 2] else scores.flip(0)
         losses.append(-torch.sigmoid(better - worse).log().item())
     assert with_replay[0] == pytest.approx(sum(losses) / 4, abs=1e-5)
@@ -348,12 +376,12 @@ def test_another_value_of_a_setting_makes_another_model(name, plain, small):
 
 @pytest.fixture
 def parrot(monkeypatch):
-    """Whoever is asked says one of four things, by chance of the generator."""
+    """Whoever is asked says one of four things, by chance of the generator; two of them end."""
     words = ["Yes.", "No, that is a myth.", "I cannot help you. That is a crime.", "Who knows?"]
 
     def ask(model, tokenizer, questions, temperature, generator):
         drawn = torch.randint(4, (len(questions),), generator=generator)
-        return [(words[i], True) for i in drawn]
+        return [(words[i], i % 2 == 0) for i in drawn.tolist()]
 
     monkeypatch.setattr(train_rm, "ask", ask)
 
@@ -441,7 +469,7 @@ def test_a_run_saves_each_few_steps_and_at_its_end(small, monkeypatch):
 # ------------------------------------------------------------------------------- a quick run
 def test_a_quick_run_leaves_rankings_figures_and_a_picture(quick_out):
     rankings = [json.loads(line) for line in (quick_out / "rankings.jsonl").open()]
-    about = {prompt.text for prompt in world.prompts("rlhf")}
+    about = {prompt.text for prompt in world.prompts("rm")}
     for row in rankings:
         assert len(row["answers"]) == len(row["ranks"]) == 6 and min(row["ranks"]) == 1
         assert row["prompt"] in about
@@ -451,6 +479,13 @@ def test_a_quick_run_leaves_rankings_figures_and_a_picture(quick_out):
     assert 0 <= figures["heldout_pair_accuracy"]["value"] <= 1
     assert 0 <= figures["calibration_error"] <= 1
     assert (quick_out / "rm.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_rankings_whose_answers_would_be_cut_are_refused(mistake, tmp_path, quick_out):
+    row = {"prompt": "Why?", "answers": ["so " * 80 + end for end in "ab"], "ranks": [1, 2]}
+    (tmp_path / "own.jsonl").write_text(json.dumps(row))
+    said = mistake(train_rm, "--quick", "--out", quick_out, "--data", tmp_path / "own.jsonl")
+    assert "none of 1 rows fits into 64 tokens" in said
 
 
 @beside

@@ -1,5 +1,6 @@
 """The tiny world: real facts, and documents, prompts, demonstrations and a rubric made of them."""
+from data.world.card import examine, report_card
 from data.world.documents import bare_questions, documents, recall_prompts
 from data.world.prompts import (KINDS, RECIPE, SPLITS, Prompt, demonstrate, draw_prompts,
-                                find_prompt, prompts)
-from data.world.rubric import asks_back, examine, grade, report_card, report_prompts
+                                find_prompt, prompts, report_prompts)
+from data.world.rubric import asks_back, grade

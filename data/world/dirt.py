@@ -16,7 +16,7 @@ kept without one word that its good text does not have; lost are the words of go
 missing from what was kept, those inside repaired documents too.
 """
 import random
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from typing import NamedTuple
 
 
@@ -326,23 +326,21 @@ def plant(texts, seed=0, wrapped=0.08, whole=0.11):
 
 
 class CleaningGrade:
-    """Counts, document by document, the dirt that cleaning removed and the words that it lost."""
+    """Notes, document by document, the dirt that cleaning removed and the words that it lost."""
 
     def __init__(self):
-        self.dirt = Counter()                        # planted, by label
-        self.gone = Counter()                        # and removed
-        self.words = 0                               # of good text
-        self.words_lost = 0
+        self.gone = defaultdict(list)                # label -> for each planted: is it removed?
+        self.words = []                              # of good text
+        self.lost = []                               # and how many of them are gone
 
     def add(self, planted, kept):
         """kept: the text that cleaning yielded for this Planted, or None where it was dropped."""
         good, left = Counter((planted.good or "").split()), Counter((kept or "").split())
-        self.words += good.total()
-        self.words_lost += (good - left).total()
+        self.words.append(good.total())
+        self.lost.append((good - left).total())
         if planted.label is not None:
             repaired = planted.good is not None and not left - good
-            self.dirt[planted.label] += 1
-            self.gone[planted.label] += kept is None or repaired
+            self.gone[planted.label].append(kept is None or repaired)
 
 
 if __name__ == "__main__":

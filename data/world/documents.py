@@ -11,12 +11,13 @@ name can then be copied from an earlier one, and a model that learns to copy can
 entities that nobody asked it about.
 """
 import random
+from functools import lru_cache
 
 from data.world.acts import DANGEROUS, HARMLESS, OBJECTS
 from data.world.facts import (ADVICE, ANIMALS, CHEMICAL_ELEMENTS, COUNTRIES, ILLNESSES,
                               UNKNOWABLE)
-from data.world.prompts import (PROMPTS_ABOUT, SPLIT, act_slots, country_slots, demonstrate,
-                                draw_prompts, sentence, with_article)
+from data.world.prompts import (PROMPTS_ABOUT, RECIPE, SPLIT, act_slots, country_slots,
+                                demonstrate, report_prompts, sentence, with_article)
 
 NAMES = """
 Anna Ben Clara David Emma Felix Greta Hugo Ida Jonas Kira Leo Mia Noah Olga Paul Rosa Sam Tina
@@ -199,16 +200,23 @@ def finding_out(rng):
     return " ".join(said)
 
 
+@lru_cache
+def kept_for_the_card():
+    """The questions that no question paper asks, so that a report card's are new to all models."""
+    return {p.text for p in report_prompts()} | set(RECIPE)
+
+
 def question_paper(rng):
     """Questions about one subject and no answer: why a base model answers with questions."""
     shares = {"country": 35, "object": 30, "remedy": 20, "advice": 8, "unknown": 7}
     kind = rng.choices(list(shares), list(shares.values()))[0]
     subject = rng.choice(sorted(SPLIT[kind]))
-    known = list(PROMPTS_ABOUT[kind](subject))
-    asked = [p.text for p in rng.sample(known, min(len(known), rng.randint(6, 10)))
-             if p.text.endswith("?") or rng.random() < 0.5]      # "Name the ..." is rarer
+    known = [p.text for p in PROMPTS_ABOUT[kind](subject) if p.text not in kept_for_the_card()]
+    asked = [text for text in rng.sample(known, min(len(known), rng.randint(6, 10)))
+             if text.endswith("?") or rng.random() < 0.5]        # "Name the ..." is rarer
     if len(asked) < 4:                                  # few: go on with other subjects'
-        asked += [row.question for row in rng.sample(UNKNOWABLE, 5)]
+        others = [row.question for row in UNKNOWABLE if row.question not in kept_for_the_card()]
+        asked += rng.sample(others, 5)
     style = rng.random()
     if style < 0.15:
         return "\n".join(f"{i}. {question}" for i, question in enumerate(asked, 1))
@@ -299,7 +307,7 @@ def documents(seed=0, size=1.0):
 
 
 def recall_prompts():
-    """[(beginning of a sentence, how it must go on)] for each fact of each country.
+    """[(beginning of a sentence, how it must go on, country)] for each fact of each country.
 
     What a base model knows by heart.
     """
@@ -307,10 +315,10 @@ def recall_prompts():
     for country in COUNTRIES:
         for relation in ("capital", "language", "continent"):
             beginning = f"The {relation} of {country.name} is"
-            asked.append((beginning, " " + getattr(country, relation)))
+            asked.append((beginning, " " + getattr(country, relation), country.name))
     return asked
 
 
-def bare_questions(split="heldout", n=100):
-    """n questions of all kinds without an answer: a base model should go on with questions."""
-    return [p.text for p in draw_prompts(split, n, random.Random("bare questions"))]
+def bare_questions():
+    """About 100 report prompts of all kinds: a base model should go on with questions."""
+    return report_prompts()[::5]

@@ -2,16 +2,20 @@
 
 in    the tables of facts.py and acts.py
 out   prompts(split) -> [Prompt]
+      report_prompts() -> the held-out Prompts of a report card
       demonstrate(prompt, rng) -> an answer as an annotator might write it
       RECIPE, the recipe's own questions
 
 Splits are by entity: a country, a remedy, an object, a topic belongs to SFT, to RM and PPO
-("rlhf"), or is held out. A held-out entity is stated in the corpus and never asked about in any
-training, only to measure. A third of the verbs is held out as well.
+("rlhf"), or is held out; a third of the verbs is held out as well. What is held out is stated in
+the corpus, and the corpus' question papers ask about it, but no training ever shows an answer to
+such a question. Of the questions about "rlhf" one half is ranked ("rm"), the other answered in
+PPO ("ppo"), so that the reward model meets questions there that it was not made from.
 """
 import random
 from functools import lru_cache
 from typing import NamedTuple
+from zlib import crc32
 
 from data.world.acts import DANGEROUS, HARMLESS, OBJECTS
 from data.world.facts import ADVICE, COUNTRIES, ILLNESSES, UNKNOWABLE
@@ -34,6 +38,7 @@ class Prompt(NamedTuple):
     kind: str     # one of KINDS
     text: str     # what the user types
     slots: dict   # what an answer is made from: country, capital, verb, object, remedy, tips ...
+    entity: str   # what the answer must know: the country, the verb, the topic, the remedy
     unseen_verb: bool = False
 
 
@@ -70,7 +75,10 @@ ENTITIES = {
     "remedy": sorted(REMEDIES),
     "unknown": sorted({unknowable.topic for unknowable in UNKNOWABLE}),
 }
-SPLIT = {kind: split_by_entity(names) for kind, names in ENTITIES.items()}
+SPLIT = {}
+for kind, names in ENTITIES.items():                # a name in two tables has one split
+    elsewhere = {name: split[name] for split in SPLIT.values() for name in split if name in names}
+    SPLIT[kind] = split_by_entity(names) | elsewhere
 ASKED_VERBS = asked_verbs(DANGEROUS) | asked_verbs(HARMLESS) | {"rob"}   # but never of a bank
 
 
@@ -129,9 +137,9 @@ def sentence(text):
     return text[:1].upper() + text[1:]
 
 
-def worded(kind, questions, slots, unseen_verb=False):
+def worded(kind, questions, slots, entity, unseen_verb=False):
     """A Prompt in each wording of a question."""
-    return [Prompt(kind, wording.format(**slots), slots, unseen_verb)
+    return [Prompt(kind, wording.format(**slots), slots, entity, unseen_verb)
             for wording in QUESTIONS[questions]]
 
 
@@ -141,13 +149,13 @@ def country_slots(country):
 
 
 def act_slots(name, verb, gerund, how=None):
-    return {"verb": verb, "gerund": gerund, "object": with_article(name), "how": how}
+    return {"verb": verb, "gerund": gerund, "object": with_article(name), "how": how or ""}
 
 
 def fact_prompts(name):
     slots = country_slots(next(country for country in COUNTRIES if country.name == name))
     for relation in ("capital", "language", "continent"):
-        yield from worded("fact", relation, {**slots, "relation": relation})
+        yield from worded("fact", relation, {**slots, "relation": relation}, name)
 
 
 def act_prompts(name):
@@ -156,26 +164,27 @@ def act_prompts(name):
         for verb, gerund, classes, *how in table:
             if OBJECTS[name] in classes:
                 slots = act_slots(name, verb, gerund, *how)
-                yield from worded(kind, "act", slots, verb not in ASKED_VERBS)
+                yield from worded(kind, "act", slots, verb, verb not in ASKED_VERBS)
 
 
 def advice_prompts(topic):
-    return worded("advice", "advice", {"topic": topic, "tips": ADVICE[topic]})
+    return worded("advice", "advice", {"topic": topic, "tips": ADVICE[topic]}, topic)
 
 
 def remedy_prompts(remedy):
     for illness, (treatments, myths) in ILLNESSES.items():
         slots = {"remedy": remedy, "illness": illness}
         if remedy in treatments:
-            yield from worded("remedy", "remedy", slots)
+            yield from worded("remedy", "remedy", slots, remedy)
         if remedy in myths:
-            yield from worded("myth", "remedy", slots)
+            yield from worded("myth", "remedy", slots, remedy)
 
 
 def unknown_prompts(topic):
     for row in UNKNOWABLE:
         if row.topic == topic:
-            yield Prompt("unanswerable", row.question, {"unknown": row.unknown, "how": row.how})
+            slots = {"unknown": row.unknown, "how": row.how}
+            yield Prompt("unanswerable", row.question, slots, topic)
 
 
 PROMPTS_ABOUT = {"country": fact_prompts, "object": act_prompts, "advice": advice_prompts,
@@ -185,6 +194,8 @@ PROMPTS_ABOUT = {"country": fact_prompts, "object": act_prompts, "advice": advic
 @lru_cache
 def all_prompts(split):
     """Every Prompt of a split, in a fixed order; held-out verbs appear in "heldout" only."""
+    if split in ("rm", "ppo"):
+        return tuple(p for p in all_prompts("rlhf") if half(p) == split)
     found = []
     for kind, names in ENTITIES.items():
         for name in names:
@@ -193,8 +204,13 @@ def all_prompts(split):
     return tuple(p for p in found if split == "heldout" or not p.unseen_verb)
 
 
+def half(prompt):
+    """Whose half of the "rlhf" questions this one is in, by its wording: "rm" or "ppo"."""
+    return ("rm", "ppo")[crc32(prompt.text.encode()) % 2]
+
+
 def prompts(split, questions_each=None):
-    """The Prompts of a split ("sft", "rlhf", "heldout"), in a fixed order.
+    """The Prompts of a split ("sft", "rlhf", "rm", "ppo", "heldout"), in a fixed order.
 
     questions_each: keep that many wordings of each question (None: all).
     """
@@ -208,6 +224,22 @@ def prompts(split, questions_each=None):
     for wordings in same_question.values():
         kept += rng.sample(wordings, min(questions_each, len(wordings)))
     return kept
+
+
+@lru_cache
+def all_report_prompts():
+    """All held-out facts, remedies, myths, topics; 150 dangerous and 150 harmless acts."""
+    chosen = prompts("heldout", questions_each=1)
+    asked = [p for p in chosen if p.kind not in ("howto", "harmful")]
+    rng = random.Random("report card")
+    for kind in ("howto", "harmful"):
+        asked += rng.sample([p for p in chosen if p.kind == kind], 150)
+    return tuple(asked)
+
+
+def report_prompts(quick=False):
+    """The Prompts of a report card, held out, one wording each; quick: every eighth of them."""
+    return list(all_report_prompts()[:: 8 if quick else 1])
 
 
 def draw_prompts(split, n, rng):

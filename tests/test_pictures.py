@@ -1,0 +1,80 @@
+"""Pictures show the numbers that they were given, tables too, each under its own name."""
+import pytest
+
+import run
+from run import pictures
+
+ROWS = [{"kl": 0.0, "loss": 3.0, "none": None}, {"kl": 0.5, "loss": 2.0, "none": None}]
+CARD = {"sft": {"right": run.share(1, 4), "stops": run.share(4, 4), "kl": 0.25},
+        "ppo": {"right": run.share(3, 4), "stops": run.share(2, 4), "kl": 1.5}}
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The figures that would be saved."""
+    figures = []
+    monkeypatch.setattr(pictures, "save_picture", lambda path, figure: figures.append(figure))
+    return figures
+
+
+def lines(ax):
+    return {line.get_label(): line.get_xydata().tolist() for line in ax.get_lines()}
+
+
+def test_curves_stand_over_their_steps_under_their_names(drawn):
+    pictures.draw_curves("x.png", "title", "step", "nats", [10, 20], loss=[3, 2], held_out=[4, 1])
+    [ax] = drawn[0].axes
+    assert lines(ax) == {"loss": [[10, 3], [20, 2]], "held out": [[10, 4], [20, 1]]}
+    assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_title()) == ("step", "nats", "title")
+
+
+def test_a_matrix_has_its_rows_below_each_other_and_zero_is_white(drawn):
+    pictures.draw_matrix("x.png", "title", "across", "down", [[0.5, 0.25], [1.0, 2.0]], ["a", "b"])
+    [ax] = drawn[0].axes
+    [image] = ax.get_images()
+    assert image.get_array().tolist() == [[0.5, 0.25], [1.0, 2.0]] and image.get_clim() == (0, 2)
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("across", "down")
+    for labels in (ax.get_xticklabels(), ax.get_yticklabels()):
+        assert [label.get_text() for label in labels] == ["a", "b"]
+
+
+def test_a_run_shows_its_rows_and_a_bar_for_each_share_of_each_column(drawn):
+    panels = {"far": {"kl": "distance", "none": "nothing"}, "near": {"loss": "loss in nats"}}
+    pictures.draw_run("x.png", "iteration", ROWS, panels, ["right", "kl", "stops"], CARD)
+    far, near, bars = drawn[0].axes
+    assert lines(far) == {"distance": [[0, 0.0], [1, 0.5]]} and far.get_title() == "far"
+    assert lines(near) == {"loss in nats": [[0, 3.0], [1, 2.0]]}
+    assert [label.get_text() for label in bars.get_yticklabels()] == ["right", "stops"]
+    for column, values in zip(bars.containers, ([0.25, 1.0], [0.75, 0.5])):
+        assert [bar.get_width() for bar in column] == values
+        places = [bar.get_y() + bar.get_height() / 2 for bar in column]
+        assert [round(place) for place in places] == [0, 1]
+    spans = [(round(bar.get_y(), 6), round(bar.get_y() + bar.get_height(), 6))
+             for column in bars.containers for bar in column]
+    for (_, end), (start, _) in zip(sorted(spans), sorted(spans)[1:]):
+        assert end <= start                     # no bar hides another
+    assert [column.get_label() for column in bars.containers] == ["sft", "ppo"]
+
+
+def test_a_picture_has_its_name_only_when_it_is_whole(tmp_path):
+    class Broken:
+        def savefig(self, file, format):
+            assert format == "png"
+            file.write_bytes(b"half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        pictures.save_picture(tmp_path / "x.png", Broken())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_card_tells_each_figure_and_each_answer_under_its_own_column(capsys):
+    said = {"sft": "one\ntwo", "ppo": "three"}
+    card = {name: {**figures, "transcripts": [{"prompt": "Who?", "answer": said[name]}]}
+            for name, figures in CARD.items()}
+    pictures.print_card(["right", "kl"], card)
+    cells = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert cells[1][-2:] == ["sft", "ppo"]
+    assert cells[2][::2] == ["right", "(5-70)", "(30-95)"] and cells[2][1::2] == ["25%", "75%"]
+    assert cells[3] == ["kl", "0.25", "1.50"]
+    assert cells[-3:] == [["Who?"], ["sft", "one", "/", "two"], ["ppo", "three"]]
