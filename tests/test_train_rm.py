@@ -33,6 +33,8 @@ def test_pairs_of_equal_rank_do_not_count():
     loss = train_rm.ranking_loss(scores, torch.tensor([[1, 2, 2]])).item()
     assert loss == pytest.approx((0.313262 + 0.126928) / 2, abs=1e-5)
     assert train_rm.ranking_loss(scores, torch.tensor([[1, 1, 1]])).item() == 0.0
+    two = train_rm.ranking_loss(scores.repeat(2, 1), torch.tensor([[1, 2, 2], [1, 1, 1]])).item()
+    assert two == pytest.approx(loss)       # nor does a prompt that has no others
 
 
 def test_every_prompt_weighs_alike_however_many_pairs_it_has():
@@ -132,6 +134,13 @@ def test_pairs_of_equal_gold_are_not_judged_and_equal_scores_are_not_right():
     assert train_rm.pair_accuracy(np.zeros((2, 3)), gold, np.array(["one", "other"]))["value"] == 0
 
 
+def test_the_interval_of_pairs_counts_entities_not_pairs():     # Wilson's, where all are right
+    gold = np.array([[1.0, 0, 0], [-1, 1, -1]])
+    for names, n in ((["one", "one"], 1), (["one", "other"], 2)):
+        accuracy = train_rm.pair_accuracy(gold, gold, np.array(names))
+        assert accuracy["low"] == pytest.approx(1 - 1.96**2 / (n + 1.96**2))
+
+
 def test_calibration_error_is_zero_where_sureness_is_right_and_large_where_it_is_not():
     ranks = np.tile([[1, 2]], (1000, 1))
     ranks[:250] = [2, 1]                                # the first is better three times in four
@@ -186,6 +195,7 @@ def test_a_model_that_scores_as_the_rubric_is_right_about_all_pairs(monkeypatch)
     pairs = sum(int((row[:, None] > row).sum()) for row in gold)
     for name in ("heldout_pair_accuracy", "heldout_pair_accuracy_noisy"):
         assert (figures[name]["value"], figures[name]["n"]) == (1, pairs)
+        assert figures[name]["low"] > 0.9               # of dozens of entities, not of seven kinds
     assert all(figure["value"] == 1 for figure in figures["by_kind"].values())
     assert sum(figure["n"] for figure in figures["by_kind"].values()) == pairs
     margins = [1 / (1 + np.exp(b - a)) for row in gold for a in row for b in row if a > b]
@@ -481,10 +491,10 @@ def test_a_quick_run_leaves_rankings_figures_and_a_picture(quick_out):
     assert (quick_out / "rm.png").read_bytes()[:4] == b"\x89PNG"
 
 
-def test_rankings_whose_answers_would_be_cut_are_refused(mistake, tmp_path, quick_out):
+def test_rankings_whose_answers_would_be_cut_are_refused(mistake, tmp_path, small_out):
     row = {"prompt": "Why?", "answers": ["so " * 80 + end for end in "ab"], "ranks": [1, 2]}
     (tmp_path / "own.jsonl").write_text(json.dumps(row))
-    said = mistake(train_rm, "--quick", "--out", quick_out, "--data", tmp_path / "own.jsonl")
+    said = mistake(train_rm, "--quick", "--out", small_out, "--data", tmp_path / "own.jsonl")
     assert "none of 1 rows fits into 64 tokens" in said
 
 
