@@ -7,6 +7,7 @@ beside the tests.
 import importlib.util
 import inspect
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -238,3 +239,83 @@ def run_stages(out, *flags, env=ENVIRONMENT):
 def quick_out(out):
     """A folder in which all four stages ran."""
     return run_stages(out)
+
+
+# ------------------------------------------------------------------------------- a small model
+@pytest.fixture(scope="session")
+def small_out(tmp_path_factory):
+    """A folder with what the stages of step 3 read, made in no time: a tokenizer of 300 tokens, a
+    shard, and models of 1 layer and 16 channels that have learnt nothing. The SFT model ends an
+    answer at each token with a probability of about a tenth."""
+    import numpy as np                      # here, as above
+    import torch
+    import model as M
+    from bpe import train_bpe
+    from data import world
+    from run import write_json
+    out = tmp_path_factory.mktemp("small")
+    texts = [prompt.text for prompt in world.prompts("rlhf")[::9]]
+    tokenizer = train_bpe(texts, 300, M.SPECIAL_TOKENS)
+    tokenizer.save(out / "tokenizer.json")
+    ids = tokenizer.encode_corpus(texts)
+    ids.tofile(out / "train-00000.bin")
+    write_json(out / "shards.json", {
+        "dtype": ids.dtype.name, "train": {"files": [["train-00000.bin", len(ids)]]}})
+    config = M.GPTConfig(vocab_size=300, block_size=64, n_layer=1, n_head=2, n_embd=16)
+    with torch.random.fork_rng(), torch.no_grad():
+        for seed, stage in enumerate(("pretrain", "sft", "rm")):
+            torch.manual_seed(seed)
+            gpt = M.GPT(config)
+            gpt.token_embedding.weight *= 10            # as far apart as those of a trained one
+            end = gpt.token_embedding.weight[tokenizer.special_tokens[M.END]]
+            gpt.norm.bias.copy_(4 * end / end.norm() ** 2)
+            network = M.ScalarGPT(gpt) if stage == "rm" else gpt
+            if stage == "rm":
+                network.head.bias.fill_(0.7)
+            M.save_checkpoint(out / f"{stage}.pt", network, tokenizer, {"stage": stage})
+    return out
+
+
+@pytest.fixture
+def small(small_out, tmp_path):
+    """The folder of small_out, to write into."""
+    return shutil.copytree(small_out, tmp_path / "small")
+
+
+class Stopped(Exception):
+    """Raised in place of a killed process."""
+
+
+@pytest.fixture(scope="session")
+def stopped_at_its_first_save():
+    """Calls a function, which is stopped right behind its first save for --resume."""
+    def call(function, *arguments, **more):
+        import run
+        save = run.Resumable.save
+
+        def save_and_stop(self, **values):
+            save(self, **values)
+            raise Stopped
+
+        with pytest.MonkeyPatch.context() as patched, pytest.raises(Stopped):
+            patched.setattr(run.Resumable, "save", save_and_stop)
+            function(*arguments, **more)
+    return call
+
+
+@pytest.fixture
+def forget(monkeypatch):
+    """forget(name, fresh): whoever resumes gets all that was saved but this part, or has the value
+    of this name as in a fresh run."""
+    def patch(name, fresh):
+        import run
+        load = run.Resumable.load
+
+        def load_the_rest(self):
+            known = self.parts.pop(name, None) is not None
+            values = load(self)
+            assert known or name in values, f"nothing of the name {name} is saved"
+            return values if known else values | {name: fresh}
+
+        monkeypatch.setattr(run.Resumable, "load", load_the_rest)
+    return patch

@@ -2,11 +2,12 @@
 what a quick run leaves behind."""
 import json
 import math
+import random
 import shutil
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ import model as M
 import run
 import train_ppo
 from conftest import ENVIRONMENT, beside, run_script
+from data import world
 from train_ppo import Rollout, gae, last_chosen, ppo_loss, score_minus_kl, whiten
 
 INDIA, BANK = "What is the capital of India?", "How can I rob a bank?"
@@ -103,6 +105,8 @@ def test_the_loss_of_ratios_that_left_the_clip_range_worked_by_hand():
     assert policy_loss.item() == pytest.approx(-(1.2 - 0.8 + 2.2) / 3)
     assert metrics["clip_fraction"] == pytest.approx(2 / 3)
     assert metrics["ratio"] == pytest.approx((1.3 + 0.7 + 1.1) / 3)
+    # ratio - 1 - log ratio: 0.3 - 0.262364, -0.3 + 0.356675, 0.1 - 0.095310
+    assert metrics["approx_kl"] == pytest.approx((0.037636 + 0.056675 + 0.00469) / 3, abs=1e-6)
 
 
 def test_clip_fraction_counts_chosen_tokens_only():
@@ -111,15 +115,48 @@ def test_clip_fraction_counts_chosen_tokens_only():
     assert ppo_loss(moved, r.values, r)[2]["clip_fraction"] == pytest.approx(1 / 3)
 
 
-def test_the_value_loss_takes_the_worse_of_the_plain_and_the_clipped_error():
-    r = rollout(values=torch.zeros(2, 3), returns=rollout().mask)
-    _, value_loss, _ = ppo_loss(r.log_probs, rollout().mask, r)     # right on the spot, but further
-    assert value_loss.item() == pytest.approx(0.5 * 0.64)           # than 0.2 away: (0.2 - 1)^2
+@pytest.mark.parametrize("side", [1, -1])
+def test_the_value_loss_takes_the_worse_of_the_plain_and_the_clipped_error(side):
+    mask = rollout().mask
+    r = rollout(values=3 * mask, returns=(3 + side) * mask)     # a guess of 3, 1 off
+    _, value_loss, _ = ppo_loss(r.log_probs, r.returns, r)      # right on the spot, but further
+    assert value_loss.item() == pytest.approx(0.5 * 0.64)       # than 0.2 away: (0.2 - 1)^2
+    _, value_loss, _ = ppo_loss(r.log_probs, r.values - 0.5 * side, r)
+    assert value_loss.item() == pytest.approx(0.5 * 2.25)       # the wrong way: (-0.5 - 1)^2
+
+
+def test_the_figures_of_an_iteration_worked_by_hand():
+    r = rollout(log_probs=torch.tensor([[0.0, -1, -2], [-3, 0, 0]]),
+                ref_log_probs=torch.tensor([[0.0, -1.5, -3], [-2, 0, 0]]),
+                values=torch.tensor([[0.0, 1, 2], [3, 0, 0]]),
+                returns=torch.tensor([[0.0, 2, 2], [5, 0, 0]]), ended=torch.tensor([True, False]))
+    updates = [{"ratio": 1.0, "approx_kl": 0.1, "clip_fraction": 0.0},
+               {"ratio": 1.5, "approx_kl": 0.3, "clip_fraction": 0.5}]
+    # kl 0.5 + 1 and -1 an answer; errors 1, 0, 2: variance 1; returns 2, 2, 5: variance 3
+    assert train_ppo.describe(r, 0.25, updates, seconds=4) == pytest.approx({
+        "rm_reward": 0.5, "gold_reward": 0.25, "kl": 0.25, "entropy": 2.0, "answer_length": 1.5,
+        "ended": 0.5, "explained_variance": 1 - 1 / 3, "episodes_per_second": 0.5, "ratio": 1.0,
+        "approx_kl": 0.2, "clip_fraction": 0.25})
+
+
+def test_each_pass_over_a_roll_out_learns_from_each_episode_once_in_a_new_order():
+    mask = torch.tensor([[0.0, 1, 1]]).repeat(7, 1)
+    numbers = torch.arange(7)[:, None] * mask
+    seven = Rollout(numbers.long(), *[numbers] * 4, numbers[:, 1], mask[:, 1] > 0, numbers, numbers)
+    config = train_ppo.Config(ppo_epochs=3, minibatch=3)
+    batches = list(train_ppo.minibatches(seven, config, torch.Generator().manual_seed(0)))
+    assert [len(batch.tokens) for batch in batches] == [3, 3, 1] * 3
+    for batch in batches:                           # all that belongs to an episode moves with it
+        assert all(torch.equal(x.float().view(len(x), -1)[:, -1], batch.scores)
+                   for name, x in vars(batch).items() if name != "ended")
+    seen = torch.cat([batch.scores for batch in batches]).view(3, 7).tolist()
+    assert all(sorted(order) == list(range(7)) for order in seen)
+    assert len({tuple(order) for order in seen}) == 3
 
 
 @pytest.fixture(scope="module")
-def state(quick_out):
-    return train_ppo.Training(train_ppo.Config(out=quick_out, max_new_tokens=12), "cpu")
+def state(small_out):
+    return train_ppo.Training(train_ppo.Config(out=small_out, max_new_tokens=12), "cpu")
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +171,61 @@ def test_ratio_is_one_and_kl_zero_before_the_first_update(state, sampled):
     _, _, metrics = ppo_loss(log_probs, values, r)
     assert metrics["ratio"] == pytest.approx(1, abs=1e-4) and abs(metrics["approx_kl"]) < 1e-5
     assert metrics["clip_fraction"] == 0
+
+
+@pytest.fixture(scope="module")
+def moved(small_out):
+    """A training whose four networks all differ, and whose scores are not yet normalised ones."""
+    config = train_ppo.Config(out=small_out, max_new_tokens=20, no_end_penalty=0.7)
+    state = train_ppo.Training(config, "cpu")
+    with torch.no_grad():
+        state.policy.norm.weight *= 1.5
+        state.critic.head.weight *= -2
+    state.mean, state.std = 0.3, 2.0
+    return state
+
+
+def test_a_roll_out_holds_prompts_answers_and_what_each_network_says_of_them(moved):
+    questions = [prompt.text for prompt in world.draw_prompts("rlhf", 24, random.Random(0))]
+    r, end = train_ppo.sample_rollout(moved, questions), moved.tokenizer.special_tokens[M.END]
+    lengths = r.mask.sum(1).long()
+    for row, mask, length, ended, question in zip(r.tokens, r.mask, lengths, r.ended, questions):
+        prompt = M.encode_prompt(moved.tokenizer, question)[-44:]       # 64 less 20 for the answer
+        answer = row[len(prompt) : len(prompt) + length].tolist()
+        assert row[: len(prompt)].tolist() == prompt and ended == (answer[-1] == end)
+        assert end not in answer[:-1] and (ended or length == 20)
+        assert mask.nonzero()[:, 0].tolist() == list(range(len(prompt) - 1,
+                                                           len(prompt) - 1 + length))
+    assert 0 < r.ended.sum() < 24 and r.mask[:, -1].any()
+    for model, log_probs in ((moved.policy, r.log_probs), (moved.reference, r.ref_log_probs)):
+        torch.testing.assert_close(log_probs, M.token_log_probs(model, r.tokens) * r.mask,
+                                   atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(r.values, moved.critic(r.tokens)[:, :-1] * r.mask)
+    raw = train_ppo.answer_scores(moved.reward_model, r.tokens, r.mask)
+    torch.testing.assert_close(r.scores, (raw - 0.3) / 2 - 0.7 * ~r.ended)
+    assert not any(x.requires_grad for x in (r.log_probs, r.values, r.scores))
+
+
+def test_a_question_longer_than_the_room_keeps_its_end(moved):
+    long = "word " * 60
+    r = train_ppo.sample_rollout(moved, [long])
+    whole = M.encode_prompt(moved.tokenizer, long)
+    assert r.tokens[0, :44].tolist() == whole[-44:] and r.mask[0, :43].sum() == 0
+
+
+def test_the_gold_reward_is_the_mean_grade_of_what_was_answered(state, monkeypatch):
+    monkeypatch.setattr(world, "grade", lambda question, answer: {
+        (INDIA, "New Delhi."): 1, (BANK, "No, never!"): 3, (BANK, "Take a gun"): -1
+    }[question, answer])
+    asked = [(INDIA, "New Delhi."), (BANK, "No, never!"), (BANK, "Take a gun")]
+    rows = [M.encode_chat(state.tokenizer, [pair]) for pair in asked]
+    rows[2].pop()                                           # an answer that did not end
+    tokens, lengths = M.pad_rows(rows, 300, "cpu")
+    mask = torch.zeros(3, tokens.shape[1] - 1)
+    for i, (question, _) in enumerate(asked):
+        mask[i, len(M.encode_prompt(state.tokenizer, question)) - 1 : int(lengths[i]) - 1] = 1
+    r = rollout(tokens=tokens, mask=mask)
+    assert train_ppo.gold_reward(state, [question for question, _ in asked], r) == 1
 
 
 def test_a_score_is_the_mean_over_the_answer_whatever_the_padding(state):
@@ -165,25 +257,237 @@ def test_an_answer_that_does_not_end_pays_for_it(state, sampled):
     torch.testing.assert_close(sampled.scores, raw - 1.0 * ~sampled.ended)
 
 
-def test_the_scores_of_the_sft_model_are_made_mean_zero_and_deviation_one(quick_out):
-    config = train_ppo.Config(out=quick_out, max_new_tokens=12, episodes=16)
-    state = train_ppo.Training(config, "cpu")
+def test_the_scores_of_the_sft_model_are_made_mean_zero_and_deviation_one(small_out):
+    config = train_ppo.Config(out=small_out, max_new_tokens=12, episodes=16)
+    state, other = (train_ppo.Training(config, "cpu") for _ in range(2))
     state.begin()
+    first = train_ppo.sample_rollout(other, other.questions(64))        # the same 64 answers
+    raw = train_ppo.answer_scores(other.reward_model, first.tokens, first.mask)
+    assert not first.ended.all()            # the penalty for it is no part of the mean
+    assert state.mean == pytest.approx(raw.mean().item(), abs=1e-5)
+    assert state.std == pytest.approx(raw.std().item(), abs=1e-5)
     tokens = torch.tensor([[5, 6, 7, 8]])
     with torch.no_grad():
         assert state.critic(tokens).abs().max() == 0        # that mean is the critic's first guess
-    again = train_ppo.sample_rollout(state, state.questions(64))
-    scores = again.scores + 1.0 * ~again.ended
-    assert abs(scores.mean()) < 0.6 and 0.5 < scores.std() < 2
 
 
-def test_scores_that_are_all_alike_are_not_blown_up(quick_out, capsys):
-    state = train_ppo.Training(train_ppo.Config(out=quick_out, episodes=4), "cpu")
-    for parameter in state.reward_model.head.parameters():
-        torch.nn.init.zeros_(parameter)
+def test_scores_that_are_all_alike_are_not_blown_up(small_out, capsys):
+    state = train_ppo.Training(train_ppo.Config(out=small_out, episodes=2, max_new_tokens=4), "cpu")
+    state.reward_model = lambda tokens: torch.full(tokens.shape, 3.0)
     state.begin()
-    assert state.std == 0.1 and "almost alike" in capsys.readouterr().out
-    assert train_ppo.sample_rollout(state, [INDIA]).scores.abs() <= 1
+    assert (state.mean, state.std) == (3.0, 0.1) and "almost alike" in capsys.readouterr().out
+
+
+def test_questions_are_the_users_or_those_of_the_tiny_world_for_this_step(small, state):
+    (small / "mine.txt").write_text("Is it so?\nWhy?\n")
+    config = train_ppo.Config(out=small, data=(small / "mine.txt",))
+    assert set(train_ppo.Training(config, "cpu").questions(30)) == {"Is it so?", "Why?"}
+    asked = [world.find_prompt(text) for text in state.questions(70)]
+    assert {p.text for p in asked} <= {p.text for p in world.prompts("ppo")}
+    assert all(sum(p.kind == kind for p in asked) == 10 for kind in world.KINDS)
+
+
+# ------------------------------------------------------------------------------- the loop
+def ppo(folder, reward_model=None, **flags):
+    """A training that ran, with settings that take it no time."""
+    mine = folder / "mine.txt"
+    if not mine.exists():
+        mine.write_text("Is it so?\nWhy?\nWho can tell?\n")
+    config = train_ppo.Config(**dict(
+        out=str(folder), data=(str(mine),), steps=1, episodes=4, minibatch=4, max_new_tokens=3,
+        learning_rate=1e-2, critic_learning_rate=1e-2) | flags)
+    state = train_ppo.Training(config, "cpu")
+    state.reward_model = reward_model or state.reward_model
+    if config.steps < config.save_every:
+        state.saved.save = lambda **values: None        # for the time it takes
+    train_ppo.train(state, config)
+    return state
+
+
+def bits(state):
+    """All that a run is promised to repeat: rows but for the time, both networks that learn."""
+    rows = [{name: x for name, x in row.items() if name != "episodes_per_second"}
+            for row in state.rows]
+    return rows, *(torch.cat([p.flatten() for p in network.parameters()]).tolist()
+                   for network in (state.policy, state.critic))
+
+
+@pytest.fixture(scope="module")
+def plain(small_out, tmp_path_factory):
+    """bits of a run with ppo's own settings."""
+    return bits(ppo(shutil.copytree(small_out, tmp_path_factory.mktemp("plain") / "small")))
+
+
+def test_ppo_finds_out_what_is_rewarded(small):
+    state = ppo(small, lambda tokens: (tokens % 2 == 0).float(),        # half of the tokens
+                steps=6, episodes=32, minibatch=32, ppo_epochs=3, max_new_tokens=2, beta=0.02,
+                no_end_penalty=0.0, learning_rate=3e-2, critic_learning_rate=3e-2)
+    rewarded = [state.mean + state.std * row["rm_reward"] for row in state.rows]
+    assert rewarded[0] < 0.65 and rewarded[-1] > 0.85
+    explained = [row["explained_variance"] for row in state.rows]
+    assert explained[0] == 0            # a critic that says 0 to all explains nothing yet
+    kl = [row["kl"] for row in state.rows]
+    assert abs(kl[0]) < 1e-4 and kl[-1] > 1
+
+
+CHANGES = dict(seed=1, steps=2, episodes=6, ppo_epochs=1, minibatch=2, learning_rate=2e-2,
+               critic_learning_rate=2e-2, gamma=0.5, lam=0.5, clip=0.01, no_end_penalty=3.0,
+               max_new_tokens=4)
+TESTED_ELSEWHERE = {"out", "device", "data", "resume", "quick", "beta", "best_of", "save_every"}
+
+
+def test_no_setting_is_without_a_test():
+    assert {field.name for field in fields(train_ppo.Config)} == {*CHANGES} | TESTED_ELSEWHERE
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_another_value_of_a_setting_makes_another_run(name, plain, small):
+    assert bits(ppo(small, **{name: CHANGES[name]})) != plain
+
+
+def test_the_same_settings_make_the_same_run(plain, small):
+    torch.manual_seed(5)                    # chance does not come from torch's own generator
+    assert bits(ppo(small)) == plain
+
+
+def test_prompts_minibatches_and_samples_hang_on_the_seed(small_out):
+    one, two, again = (train_ppo.Training(train_ppo.Config(out=small_out, seed=seed), "cpu")
+                       for seed in (0, 1, 0))
+    for state, same in ((two, False), (again, True)):
+        assert (state.rng.getstate() == one.rng.getstate()) is same
+        for name in ("shuffle", "generator"):
+            states = [getattr(x, name).get_state() for x in (state, one)]
+            assert torch.equal(*states) is same
+
+
+def test_each_learning_rate_moves_its_own_network(small):
+    start = train_ppo.Training(train_ppo.Config(out=small), "cpu")
+    state = ppo(small, learning_rate=0.0)
+    assert bits(state)[1] == bits(start)[1]
+    assert not torch.equal(state.critic.gpt.norm.bias, start.critic.gpt.norm.bias)
+    state = ppo(small, critic_learning_rate=0.0)
+    assert bits(state)[1] != bits(start)[1]
+    assert torch.equal(state.critic.gpt.norm.bias, start.critic.gpt.norm.bias)
+
+
+def test_without_discounted_future_lambda_has_no_part(small):
+    one, two = (bits(ppo(small, gamma=0.0, lam=lam)) for lam in (0.1, 0.9))
+    assert one == two
+
+
+def test_what_is_learnt_from_are_whitened_advantages_and_the_returns_of_the_roll_out(
+        small, monkeypatch):
+    seen, minibatches = [], train_ppo.minibatches
+    monkeypatch.setattr(train_ppo, "minibatches", lambda rollout, *more: (
+        seen.append(rollout) or minibatches(rollout, *more)))
+    ppo(small, beta=0.5, gamma=1.0, lam=1.0, episodes=8, steps=2)
+    for r in seen:
+        kl = (r.log_probs - r.ref_log_probs) * r.mask
+        to_come = kl.flip(1).cumsum(1).flip(1)              # what the rest of the answer costs
+        returns = (r.scores[:, None] - 0.5 * to_come) * r.mask
+        torch.testing.assert_close(r.returns, returns, atol=1e-5, rtol=1e-4)
+        chosen = (returns - r.values)[r.mask.bool()]
+        white = (chosen - chosen.mean()) / chosen.std(correction=0)
+        torch.testing.assert_close(r.advantages[r.mask.bool()], white, atol=1e-4, rtol=1e-4)
+
+
+def test_however_large_the_rewards_the_gradients_are_clipped(small):
+    state = ppo(small, no_end_penalty=1000.0, clip=1e9)
+    for network in (state.policy, state.critic):
+        norm = torch.cat([p.grad.flatten() for p in network.parameters()
+                          if p.grad is not None]).norm()
+        assert norm < 1.001
+    assert norm > 0.999                     # the critic's would have been larger
+
+
+def test_what_no_loss_pulls_at_does_not_decay(small):
+    state = train_ppo.Training(train_ppo.Config(out=small), "cpu")
+    before = bits(state)
+    for network, optimizer in ((state.policy, state.policy_optimizer),
+                               (state.critic, state.critic_optimizer)):
+        M.take_step(optimizer, sum((p * 0).sum() for p in network.parameters()))
+    assert bits(state) == before
+
+
+# ------------------------------------------------------------------------------- resuming
+LONG = dict(steps=2, save_every=1, ppo_epochs=1, minibatch=2)
+
+
+@pytest.fixture(scope="module")
+def unbroken(small_out, tmp_path_factory):
+    return bits(ppo(shutil.copytree(small_out, tmp_path_factory.mktemp("whole") / "small"), **LONG))
+
+
+@pytest.fixture(scope="module")
+def broken(small_out, tmp_path_factory, stopped_at_its_first_save):
+    """The folder of the same run, stopped after its first iteration, and what it holds."""
+    folder = shutil.copytree(small_out, tmp_path_factory.mktemp("broken") / "small")
+    stopped_at_its_first_save(ppo, folder, **LONG)
+    return folder, {path: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.fixture
+def half(broken):
+    """That folder, whatever another test has written there."""
+    folder, files = broken
+    for path, content in files.items():
+        path.write_bytes(content)
+    return folder
+
+
+def test_a_resumed_run_ends_with_the_same_bits(unbroken, half):
+    assert [row["iteration"] for row in unbroken[0]] == [0, 1]
+    assert bits(ppo(half, resume=True, **LONG)) == unbroken
+    assert bits(ppo(half, resume=True, **LONG)) == unbroken         # nothing is left to be done
+
+
+FRESH = dict(policy=None, policy_optimizer=None, critic=None, critic_optimizer=None, rng=None,
+             shuffle=None, generator=None, rows=[], mean=0.0, std=1.0)
+
+
+@pytest.mark.parametrize("name", FRESH)
+def test_a_run_resumed_without_a_part_of_its_state_ends_otherwise(name, unbroken, half, forget):
+    forget(name, FRESH[name])
+    assert bits(ppo(half, resume=True, **LONG)) != unbroken
+
+
+@pytest.mark.parametrize("other", ["sft.pt", "rm.pt", "mine.txt"])
+def test_a_run_is_not_resumed_with_another_model_or_other_prompts(other, half):
+    if other == "mine.txt":
+        (half / other).write_text("Who else?\n")
+    else:
+        saved = run.read_torch(half / other)
+        run.save_torch(half / other, saved | {"meta": {"stage": "another"}})
+    with pytest.raises(run.UserError, match="made from another"):
+        ppo(half, resume=True, **LONG)
+
+
+def test_a_run_saves_each_few_iterations_and_at_its_end(small, monkeypatch):
+    saves, save = [], run.Resumable.save
+    monkeypatch.setattr(run.Resumable, "save", lambda self, **values: (
+        saves.append(len(values["rows"])) or save(self, **values)))
+    ppo(small, steps=3, save_every=2, episodes=2, ppo_epochs=1)
+    assert saves == [2, 3]
+
+
+# ------------------------------------------------------------------------------- best of n, KL
+def test_best_of_n_is_the_answer_that_the_reward_model_likes_best(state, monkeypatch):
+    said = iter("b a c f d e".split())
+    monkeypatch.setattr(train_ppo, "ask", lambda model, tokenizer, questions, **more: [
+        (next(said), True) for _ in questions])
+    monkeypatch.setattr(train_ppo, "score_answers", lambda m, t, pairs, ended: torch.tensor(
+        [float(ord(answer)) for _, answer in pairs]))
+    monkeypatch.setattr(state.config, "best_of", 3)
+    assert train_ppo.best_of_n(state, ["one", "two"]) == [("c", True), ("f", True)]
+
+
+def test_the_kl_of_the_reference_is_zero_and_that_of_another_policy_above_it(
+        moved, monkeypatch):
+    asked = world.report_prompts(quick=True)[:12]
+    monkeypatch.setattr(world, "report_prompts", lambda quick: asked)
+    assert train_ppo.sampled_kl(moved) > 0.05
+    monkeypatch.setattr(moved, "policy", moved.reference)
+    assert abs(train_ppo.sampled_kl(moved)) < 1e-3
 
 
 def test_what_the_context_cannot_hold_is_refused_before_anything_runs(mistake, tmp_path, quick_out):
@@ -195,6 +499,7 @@ def test_what_the_context_cannot_hold_is_refused_before_anything_runs(mistake, t
     assert "no room for a question" in mistake(*arguments, short, "--max-new-tokens", 80)
 
 
+# ------------------------------------------------------------------------------- a quick run
 def test_row_zero_is_the_policy_before_its_first_update(quick_out):
     rows = [json.loads(line) for line in (quick_out / "ppo.jsonl").open()]
     assert [row["iteration"] for row in rows] == [0, 1, 2]

@@ -3,14 +3,19 @@ behind."""
 import json
 import math
 import random
+import shutil
+from dataclasses import fields
 
 import numpy as np
 import pytest
 import torch
 
+import model as M
+import run
 import train_rm
 from conftest import beside, run_script
 from data import world
+from data.shards import load_shards
 
 
 def test_equal_scores_cost_log_two():
@@ -63,6 +68,14 @@ def test_a_place_that_only_fills_a_row_is_in_no_pair_and_changes_no_loss():
     assert filled == train_rm.ranking_loss(scores[:, :2], torch.tensor([[2, 1]])).item()
 
 
+def test_a_row_that_fills_itself_up_pulls_at_no_score():
+    scores = torch.zeros(1, 4, requires_grad=True)
+    *_, ranks = train_rm.collate([{"prompt": "p", "answers": ["a", "b"], "ranks": [1, 2]},
+                                  {"prompt": "q", "answers": list("cdef"), "ranks": [1, 2, 3, 4]}])
+    train_rm.ranking_loss(scores, ranks[:1]).backward()
+    assert scores.grad.tolist() == [[-0.5, 0.5, 0, 0]]
+
+
 def test_each_pass_takes_every_ranking_once():
     order = train_rm.draw_order(10, 25, random.Random(0))
     assert len(order) == 25
@@ -84,8 +97,9 @@ def test_a_noisy_labeler_is_wrong_about_as_often_as_it_misjudges():
 
 def test_foreign_answers_come_from_other_prompts(monkeypatch):
     prompts = world.draw_prompts("rm", 28, random.Random(0))
+    # each prompt's answer: its place; whether it ended does not matter
     monkeypatch.setattr(train_rm, "ask", lambda model, tokenizer, questions, **more: [
-        (f"{i // 3}", True) for i in range(len(questions))])    # each prompt's answer: its place
+        (f"{i // 3}", i % 2 == 0) for i in range(len(questions))])
     answers = train_rm.gather_answers(None, None, prompts, train_rm.Config(), random.Random(0),
                                       None)
     same_kind = 0
@@ -96,11 +110,25 @@ def test_foreign_answers_come_from_other_prompts(monkeypatch):
     assert 0.4 < same_kind / (3 * 28) < 0.75            # half, and some of the others by chance
 
 
-def test_pairs_of_equal_gold_are_not_judged():
+def test_a_prompt_has_answers_that_differ_as_they_are_sampled(small_out):
+    gpt, tokenizer, _ = M.load_checkpoint(small_out / "sft.pt")
+    prompts, config = world.draw_prompts("rlhf", 7, random.Random(0)), train_rm.Config(sampled=2)
+
+    def gather(seed):
+        return train_rm.gather_answers(gpt, tokenizer, prompts, config, random.Random(0),
+                                       torch.Generator().manual_seed(seed))
+
+    own = [answers[:2] for answers in gather(0)]
+    assert sum(one != two for one, two in own) > 4
+    assert gather(0) == gather(0) != gather(1)
+
+
+def test_pairs_of_equal_gold_are_not_judged_and_equal_scores_are_not_right():
     gold = np.array([[1.0, 0, 0], [-1, 1, -1]])
     scores = np.array([[3.0, 2, 4], [0, 1, 2]])
     accuracy = train_rm.pair_accuracy(scores, gold, np.array(["one", "other"]))
     assert (accuracy["n"], accuracy["value"]) == (4, 0.5)       # right: 3 > 2, 1 > 0
+    assert train_rm.pair_accuracy(np.zeros((2, 3)), gold, np.array([0, 1]))["value"] == 0
 
 
 def test_calibration_error_is_zero_where_sureness_is_right_and_large_where_it_is_not():
@@ -108,16 +136,321 @@ def test_calibration_error_is_zero_where_sureness_is_right_and_large_where_it_is
     ranks[:250] = [2, 1]                                # the first is better three times in four
     honest = np.tile([[np.log(3.0), 0.0]], (1000, 1))   # sigmoid(log 3) = 3/4
     assert train_rm.calibration_error(honest, ranks) < 1e-6
-    assert train_rm.calibration_error(honest * 20, ranks) > 0.2
+    assert train_rm.calibration_error(honest * 20, ranks) == pytest.approx(0.25, abs=1e-3)
+    # a coin's sureness, half of the pairs of a model that is right with 3/4 and says 3/5
+    scores = np.array([[0.0, 0]] * 4 + [[np.log(1.5), 0]] * 4)
+    ranks = np.array([[1, 2], [2, 1]] * 2 + [[1, 2]] * 3 + [[2, 1]])
+    assert train_rm.calibration_error(scores, ranks) == pytest.approx(0.15 / 2)
+    assert train_rm.calibration_error(scores, np.ones_like(ranks)) == 0     # no pair at all
 
 
-def test_the_length_correlation_is_taken_within_a_kind():
+def test_the_length_correlation_is_the_worst_within_a_kind_whatever_its_sign():
     lengths, kinds = np.array([[1, 2], [1, 2], [11, 12], [11, 12]]), np.array(list("aabb"))
     scores = np.array([[0.0, 0], [1, 1], [5, 5], [6, 6]])   # the longer kind scores higher; within
     assert train_rm.worst_correlation(lengths, scores, kinds) < 1e-6    # a kind it says nothing
-    assert train_rm.worst_correlation(lengths, lengths * 2.0, kinds) == pytest.approx(1.0)
+    assert train_rm.worst_correlation(lengths, lengths * -2.0, kinds) == pytest.approx(1.0)
+    for rows in (slice(0, 2), slice(2, 4)):                 # in one of the two kinds only
+        some = scores.copy()
+        some[rows] = lengths[rows]
+        assert train_rm.worst_correlation(lengths, some, kinds) == pytest.approx(1.0)
 
 
+# ------------------------------------------------------------------------------- the examination
+def examine_by(monkeypatch, score, **flags):
+    """examine's figures, gold and scores where the score of an answer is score(prompt, answer) and
+    the answers are those of annotators and "No."."""
+    def gather(model, tokenizer, prompts, config, rng, generator):
+        said = [world.demonstrate(prompt, rng) for prompt in prompts]
+        return [[(said[i], True), ("No.", True), (said[i - 1], True)] for i in range(len(said))]
+
+    class Words:
+        encode_ordinary = staticmethod(str.split)
+
+    monkeypatch.setattr(train_rm, "gather_answers", gather)
+    monkeypatch.setattr(train_rm, "score_answers", lambda m, t, pairs, ended: torch.tensor(
+        [float(score(world.find_prompt(question), answer)) for question, answer in pairs]))
+    head = torch.nn.Linear(1, 1)
+    config = train_rm.Config(**{"heldout_prompts": 70} | flags)
+    model = type("Model", (), {"head": head})
+    return train_rm.examine(model, Words, None, config)
+
+
+def test_a_model_that_scores_as_the_rubric_is_right_about_all_pairs(monkeypatch):
+    figures, gold, scores = examine_by(monkeypatch, world.grade, noise=0.0)
+    assert gold.shape == scores.shape == (70, 3) and (gold == scores).all()
+    pairs = sum(int((row[:, None] > row).sum()) for row in gold)
+    for name in ("heldout_pair_accuracy", "heldout_pair_accuracy_noisy"):
+        assert (figures[name]["value"], figures[name]["n"]) == (1, pairs)
+    assert all(figure["value"] == 1 for figure in figures["by_kind"].values())
+    assert sum(figure["n"] for figure in figures["by_kind"].values()) == pairs
+    margins = [1 / (1 + np.exp(b - a)) for row in gold for a in row for b in row if a > b]
+    assert figures["calibration_error"] == pytest.approx(1 - np.mean(margins))
+
+
+def test_a_model_that_is_wrong_about_one_kind_shows_it_there(monkeypatch):
+    figures, _, _ = examine_by(monkeypatch, lambda prompt, answer: (
+        world.grade(prompt, answer) * (-1 if prompt.kind == "myth" else 1)), noise=0.0)
+    wrong = {kind for kind, figure in figures["by_kind"].items() if figure["value"] == 0}
+    assert set(figures["by_kind"]) == set(world.KINDS) and wrong == {"myth"}
+    n = figures["by_kind"]["myth"]["n"]
+    assert n > 5 and figures["heldout_pair_accuracy"]["value"] == pytest.approx(
+        1 - n / figures["heldout_pair_accuracy"]["n"])
+
+
+def test_a_noisy_labeler_agrees_less_than_the_rubric(monkeypatch):
+    figures, *_ = examine_by(monkeypatch, world.grade, noise=0.3)
+    again, *_ = examine_by(monkeypatch, world.grade, noise=0.3)
+    assert again == figures and figures["heldout_pair_accuracy"]["value"] == 1
+    assert 0.6 < figures["heldout_pair_accuracy_noisy"]["value"] < 0.95
+
+
+def test_a_score_that_is_the_length_in_tokens_correlates_with_it(monkeypatch):
+    figures, *_ = examine_by(monkeypatch, lambda prompt, answer: len(answer.split()))
+    assert figures["length_correlation"] == pytest.approx(1)
+
+
+def test_held_out_pairs_are_of_held_out_prompts_each_kind_equally_often(monkeypatch):
+    seen = {}
+    examine_by(monkeypatch, lambda prompt, answer: seen.setdefault(prompt.text, prompt) and 0,
+               heldout_prompts=21)
+    assert set(seen) <= {prompt.text for prompt in world.prompts("heldout")}
+    kinds = [prompt.kind for prompt in seen.values()]
+    assert all(kinds.count(kind) == 3 for kind in world.KINDS)
+
+
+# ------------------------------------------------------------------------------- the rankings
+def make_rankings(folder, **flags):
+    config = train_rm.Config(**{"out": str(folder), "prompts": 14} | flags)
+    gpt, tokenizer, _ = M.load_checkpoint(folder / "sft.pt")
+    rankings = train_rm.make_rankings(gpt, tokenizer, config, *run.generators(config.seed))
+    if not config.data:
+        lines = (folder / "rankings.jsonl").read_text().splitlines()
+        assert [json.loads(line) for line in lines] == rankings
+    return rankings
+
+
+def test_rankings_are_of_prompts_for_this_step_and_by_the_rubric_without_noise(small):
+    rankings = make_rankings(small, noise=0.0, sampled=2, foreign=1)
+    asked = {prompt.text: prompt for prompt in world.prompts("rlhf")}
+    assert len(rankings) == 14
+    for row in rankings:
+        prompt, answers, ranks = asked[row["prompt"]], row["answers"], row["ranks"]
+        assert len(answers) == len(ranks) == 3
+        gold = [world.grade(prompt, answer) for answer in answers]
+        assert ranks == [1 + sorted(set(gold), reverse=True).index(grade) for grade in gold]
+
+
+def test_rankings_with_an_answer_that_is_too_long_are_left_out(small, capsys):
+    row = {"prompt": "Why?", "answers": ["No.", "Yes. " * 60], "ranks": [1, 2]}
+    rows = [row, row | {"answers": ["No.", "Yes."]}, row | {"answers": ["Yes. " * 60, "No."]}]
+    run.write_json_lines(small / "mine.jsonl", rows)
+    assert make_rankings(small, data=(str(small / "mine.jsonl"),)) == rows[1:2]
+    assert "2 of 3 rows do not fit" in capsys.readouterr().out
+
+
+# ------------------------------------------------------------------------------- the loop
+def opinions(count, seed=0):
+    """Rankings of one who always likes the first of two answers better, in either order."""
+    rng, rows = random.Random(seed), []
+    for prompt in rng.sample(world.prompts("rlhf"), count):
+        row = [("Yes, I can help you with it.", 1), ("No, I will not tell anybody.", 2)]
+        rng.shuffle(row)
+        answers, ranks = zip(*row)
+        rows.append({"prompt": prompt.text, "answers": list(answers), "ranks": list(ranks)})
+    return rows
+
+
+def train(folder, rankings=opinions(16), **flags):
+    """(model, losses) of a training with settings that take it no time."""
+    if not (folder / "rankings.jsonl").exists():
+        run.write_json_lines(folder / "rankings.jsonl", rankings)
+    config = train_rm.Config(**dict(out=str(folder), batch_size=4, replay=2, warmup=2, steps=3,
+                                    save_every=50, learning_rate=5e-3) | flags)
+    torch.manual_seed(0)
+    gpt, tokenizer, _ = M.load_checkpoint(folder / "sft.pt")
+    model = M.ScalarGPT(gpt)
+    return model, train_rm.train(model, tokenizer, rankings, config, "cpu")
+
+
+def bits(trained):
+    model, losses = trained
+    return losses, torch.cat([p.flatten() for p in model.parameters()]).tolist()
+
+
+@pytest.fixture(scope="module")
+def plain(small_out, tmp_path_factory):
+    """bits of a run with train's own settings."""
+    return bits(train(shutil.copytree(small_out, tmp_path_factory.mktemp("plain") / "small")))
+
+
+def agreement(model, tokenizer, rankings):
+    """The share of pairs of a better and a worse answer that the model orders alike."""
+    right = []
+    for row in rankings:
+        pairs = [(row["prompt"], answer) for answer in row["answers"]]
+        worse, better = M.score_answers(model, tokenizer, pairs).tolist()
+        right.append((worse < better) == (row["ranks"] == [2, 1]))
+    return sum(right) / len(right)
+
+
+def test_in_thirty_steps_it_learns_which_of_two_answers_people_like(small):
+    tokenizer = M.load_checkpoint(small / "sft.pt")[1]
+    others = opinions(20, seed=1)
+    model, losses = train(small, steps=30)
+    assert agreement(model, tokenizer, others) == 1.0
+    assert losses[0] > 0.5 and sum(losses[-5:]) / 5 < 0.1
+
+
+def test_the_replayed_text_is_learnt_beside_the_ranking(small):
+    rows = torch.from_numpy(load_shards(small)[:640]).view(10, 64)
+    after = {}
+    for replay_weight in (0.0, 5.0):
+        model, losses = train(small, replay_weight=replay_weight, steps=8)
+        after[replay_weight] = M.next_token_loss(model.gpt, rows).item()
+    assert after[5.0] < after[0.0] - 0.1
+
+
+def test_the_loss_that_is_reported_is_of_the_ranking_alone(small):
+    _, with_replay = train(small, steps=1, replay_weight=9.0)
+    model, without = train(small, steps=1, replay=0, learning_rate=0.0)
+    assert with_replay == without
+    tokenizer, rows = M.load_checkpoint(small / "sft.pt")[1], opinions(16)
+    order = train_rm.draw_order(16, 4, run.generators(1)[0])        # of the seed 0, plus 1
+    losses = []
+    for row in [rows[i] for i in order]:
+        scores = M.score_answers(model, tokenizer, [(row["prompt"], a) for a in row["answers"]])
+        better, worse = scores if row["ranks"] == [1, 2] else scores.flip(0)
+        losses.append(-torch.sigmoid(better - worse).log().item())
+    assert with_replay[0] == pytest.approx(sum(losses) / 4, abs=1e-5)
+
+
+def test_without_a_number_of_steps_every_ranking_is_learnt_from_once(small, monkeypatch):
+    seen, collate = [], train_rm.collate
+    monkeypatch.setattr(train_rm, "collate", lambda batch: seen.append(batch) or collate(batch))
+    _, losses = train(small, opinions(14), steps=0, replay=0)
+    prompts = [row["prompt"] for batch in seen for row in batch]
+    assert [len(batch) for batch in seen] == [4] * 4 and len(losses) == 4
+    assert len(set(prompts[:14])) == 14 and prompts[:14] != [row["prompt"] for row in opinions(14)]
+
+
+def test_the_learning_rate_warms_up_and_falls_to_a_tenth_at_the_last_step(small, monkeypatch):
+    shares = []
+    monkeypatch.setattr(train_rm, "take_step", lambda optimizer, loss, share: shares.append(share))
+    train(small, steps=6, warmup=2, replay=0)
+    assert shares[:2] == [0.5, 1] and shares[-1] == pytest.approx(0.1)
+    assert shares[2:] == sorted(shares[2:], reverse=True)
+
+
+CHANGES = dict(seed=1, steps=4, batch_size=8, learning_rate=1e-2, warmup=3, replay=4,
+               replay_weight=2.0)
+TESTED_ELSEWHERE = {"out", "device", "data", "resume", "quick", "labeler", "save_every"}
+RANKINGS = dict(seed=1, prompts=21, sampled=2, foreign=2, noise=1.0)
+FIGURES = dict(heldout_prompts=35, sampled=2, foreign=2, noise=1.0)
+
+
+def test_no_setting_is_without_a_test():
+    known = {*CHANGES, *RANKINGS, *FIGURES} | TESTED_ELSEWHERE
+    assert {field.name for field in fields(train_rm.Config)} == known
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_another_value_of_a_setting_makes_another_model(name, plain, small):
+    assert bits(train(small, **{name: CHANGES[name]})) != plain
+
+
+@pytest.fixture
+def parrot(monkeypatch):
+    """Whoever is asked says one of four things, by chance of the generator."""
+    words = ["Yes.", "No, that is a myth.", "I cannot help you. That is a crime.", "Who knows?"]
+
+    def ask(model, tokenizer, questions, temperature, generator):
+        drawn = torch.randint(4, (len(questions),), generator=generator)
+        return [(words[i], True) for i in drawn]
+
+    monkeypatch.setattr(train_rm, "ask", ask)
+
+
+def test_other_settings_make_other_rankings(small, parrot):
+    plain = make_rankings(small)
+    assert plain == make_rankings(small)
+    assert all(make_rankings(small, **{name: x}) != plain for name, x in RANKINGS.items())
+
+
+def test_other_settings_make_other_figures(small_out, parrot):
+    model, tokenizer, _ = M.load_checkpoint(small_out / "rm.pt")
+
+    def figures(**flags):
+        config = train_rm.Config(**{"heldout_prompts": 14} | flags)
+        return train_rm.examine(model, tokenizer, None, config)[0]
+
+    plain = figures()
+    assert plain == figures()
+    assert all(figures(**{name: x}) != plain for name, x in FIGURES.items())
+
+
+def test_the_same_settings_make_the_same_model(plain, small):
+    assert bits(train(small)) == plain
+
+
+def test_with_the_learning_rate_zero_the_model_stays_as_it_was(small):
+    model, _ = train(small, learning_rate=0.0)
+    before = M.load_checkpoint(small / "sft.pt")[0].state_dict()
+    assert all(torch.equal(x, before[name]) for name, x in model.gpt.state_dict().items())
+
+
+def test_however_large_the_loss_the_gradients_are_clipped(small):
+    model, _ = train(small, steps=1, replay_weight=1000.0)
+    norm = torch.cat([p.grad.flatten() for p in model.parameters()]).norm()
+    assert norm == pytest.approx(1, abs=1e-3)
+
+
+# ------------------------------------------------------------------------------- resuming
+LONG = dict(steps=4, save_every=2)
+
+
+@pytest.fixture(scope="module")
+def unbroken(small_out, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole") / "small"
+    return bits(train(shutil.copytree(small_out, folder), **LONG))
+
+
+@pytest.fixture
+def half(small, stopped_at_its_first_save):
+    """The folder of the same run, stopped half way."""
+    stopped_at_its_first_save(train, small, **LONG)
+    return small
+
+
+def test_a_resumed_run_ends_with_the_same_bits(unbroken, half):
+    assert bits(train(half, resume=True, **LONG)) == unbroken
+    assert bits(train(half, resume=True, **LONG)) == unbroken       # nothing is left to be done
+
+
+@pytest.mark.parametrize("name", ["model", "optimizer", "generator", "losses"])
+def test_a_run_resumed_without_a_part_of_its_state_ends_otherwise(name, unbroken, half, forget):
+    forget(name, [])
+    assert bits(train(half, resume=True, **LONG)) != unbroken
+
+
+@pytest.mark.parametrize("other", ["sft.pt", "rankings.jsonl"])
+def test_a_run_is_not_resumed_with_another_model_or_other_rankings(other, half):
+    if other == "sft.pt":
+        saved = run.read_torch(half / other)
+        run.save_torch(half / other, saved | {"meta": {"stage": "another"}})
+    else:
+        run.write_json_lines(half / other, opinions(15))
+    with pytest.raises(run.UserError, match="made from another"):
+        train(half, resume=True, **LONG)
+
+
+def test_a_run_saves_each_few_steps_and_at_its_end(small, monkeypatch):
+    saves = []
+    monkeypatch.setattr(run.Resumable, "save", lambda self, losses: saves.append(len(losses)))
+    train(small, steps=3, save_every=2)
+    assert saves == [2, 3]
+
+
+# ------------------------------------------------------------------------------- a quick run
 def test_a_quick_run_leaves_rankings_figures_and_a_picture(quick_out):
     rankings = [json.loads(line) for line in (quick_out / "rankings.jsonl").open()]
     about = {prompt.text for prompt in world.prompts("rm")}
@@ -143,7 +476,7 @@ def test_rankings_whose_answers_would_be_cut_are_refused(mistake, tmp_path, quic
 def test_rankings_made_elsewhere_are_used_in_place(tmp_path, quick_out):
     mine = tmp_path / "mine.jsonl"
     lines = (quick_out / "rankings.jsonl").read_text().splitlines(True)
-    mine.write_text("".join(lines[:20]))
+    mine.write_text("".join(sorted(lines, key=len)[:20]))       # all short enough for the context
     shards = [path.name for path in quick_out.glob("*.bin")]
     for name in ("sft.pt", "tokenizer.json", "shards.json", *shards):
         (tmp_path / name).write_bytes((quick_out / name).read_bytes())
