@@ -578,8 +578,10 @@ def test_the_command_line_trains_and_shows_tokens(tmp_path):
     code, printed, errors = run_script("bpe.py", new, "some more")
     assert code == 0 and not errors
     assert printed.splitlines()[0].replace("|", "").strip() == "some more"
-    ids = map(int, printed.split("tokens:")[1].split())
+    ids = list(map(int, printed.split("tokens:")[1].split()))
     assert Tokenizer.load(new).decode(ids) == "some more"
+    assert printed.splitlines()[1].startswith(f"{len(ids)} tokens:")
+    assert len(printed.splitlines()[0].split("|")) == len(ids) > 1
 
 
 def bpe_command(monkeypatch, capsys, *arguments):
