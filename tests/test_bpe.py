@@ -337,7 +337,7 @@ def test_a_control_string_is_ordinary_text_unless_allowed(tokenizer):
     assert tokenizer.encode(text) == ordinary(text)
     assert tokenizer.encode(text, "all") == [user, *ordinary("hi"), end]
     assert tokenizer.encode(text, {"<|user|>"}) == [user, *ordinary("hi<|endoftext|>")]
-    for wrong in ["<|user|>", {"<|system|>"}]:
+    for wrong in ["<|user|>", {"<|system|>"}, {"<|user|>", "<|system|>"}]:
         with pytest.raises(ValueError, match="allowed_special"):
             tokenizer.encode(text, wrong)
 
@@ -351,8 +351,9 @@ def test_of_overlapping_special_tokens_the_longest_wins():
 
 @pytest.mark.parametrize("pattern", [GPT2_PATTERN, GPT4_PATTERN], ids=["gpt2", "gpt4"])
 def test_parts_of_a_text_give_the_ids_of_the_joined_text(text, pattern):
-    tokenizer, rng = train_bpe([text], 500, SPECIALS + ["<|user|>\n"], pattern), random.Random(8)
-    odd = ["a", " ", "\n", "don't ", "it'", "s", ".", "<|user|>", "<|us", "<"]
+    names = [*SPECIALS, "<|user|>\n", "<|a b|>"]
+    tokenizer, rng = train_bpe([text], 500, names, pattern), random.Random(8)
+    odd = ["a", " ", "\n", "don't ", "it'", "s", ".", "<|user|>", "<|us", "<", "<|a b|>", "b|>"]
     for k in range(600):
         whole = random_text(rng, 60) if k % 2 else "".join(rng.choices(odd, k=30))
         cuts = sorted(rng.randint(0, len(whole)) for _ in range(rng.randint(0, 20)))
@@ -472,6 +473,19 @@ def test_a_file_that_tokenizers_trained_gives_the_same_ids(tmp_path, text):
     ours = Tokenizer.load(tmp_path / "tokenizer.json")
     assert ours.n_vocab == 700 and ours.special_tokens == dict(zip(SPECIALS, range(3)))
     assert ours.encode("<|user|>" + text, "all") == theirs.encode("<|user|>" + text).ids
+    ours.save(tmp_path / "again.json")
+    again = tokenizers.Tokenizer.from_file(str(tmp_path / "again.json"))
+    assert again.encode("<|user|>hi").ids == ours.encode("<|user|>hi", "all")
+
+
+def test_a_piece_may_hold_spaces_under_a_pattern_of_one_s_own():
+    pattern = "[a-z ]+|[^a-z ]+"
+    tokenizer = train_bpe(["out of the way."] * 3, 300, SPECIALS, pattern)
+    assert (b"out of the way") in tokenizer.vocab
+    for sample in ("out of the way. out of the way", "the  way out", ". way of. out"):
+        ids = plain_encode(sample, tokenizer)
+        assert tokenizer.pattern == pattern and tokenizer.encode(sample) == ids
+        assert list(tokenizer.encode_iterable(sample)) == ids       # a character at a time
 
 
 def write_gpt2_files(folder, tokenizer, version="#version: 0.2\n"):
@@ -578,8 +592,10 @@ def test_the_command_line_trains_and_shows_tokens(tmp_path):
     code, printed, errors = run_script("bpe.py", new, "some more")
     assert code == 0 and not errors
     assert printed.splitlines()[0].replace("|", "").strip() == "some more"
-    ids = map(int, printed.split("tokens:")[1].split())
+    ids = list(map(int, printed.split("tokens:")[1].split()))
     assert Tokenizer.load(new).decode(ids) == "some more"
+    assert printed.splitlines()[1].startswith(f"{len(ids)} tokens:")
+    assert len(printed.splitlines()[0].split("|")) == len(ids) > 1
 
 
 def bpe_command(monkeypatch, capsys, *arguments):
@@ -614,10 +630,10 @@ def test_only_a_tokenizer_and_a_text_that_is_no_file_show_tokens(tmp_path, monke
     Path("b").write_text("xyxy ")
     assert "first merges" in bpe_command(monkeypatch, capsys, "a", "b")     # of both together
     assert set(Tokenizer.load("tokenizer.json").merges) >= {(b"a", b"a"), (b"x", b"y")}
-    printed = bpe_command(monkeypatch, capsys, "tokenizer.json", "<|user|>\naaxé")
-    ids = Tokenizer.load("tokenizer.json").encode_ordinary("<|user|>\naaxé")
+    printed = bpe_command(monkeypatch, capsys, "tokenizer.json", "<|user|>\naaxéé")
+    ids = Tokenizer.load("tokenizer.json").encode_ordinary("<|user|>\naaxéé")
     assert printed.endswith(f"\n{len(ids)} tokens: {' '.join(map(str, ids))}\n")
-    assert printed.splitlines()[0].strip() == r"<|||u|s|e|r|||>|\n|aa|x|\xc3|\xa9"
+    assert printed.splitlines()[0].strip() == r"<|||u|s|e|r|||>|\n|aa|x|\xc3|\xa9|\xc3|\xa9"
     assert "first merges" in bpe_command(monkeypatch, capsys, "tokenizer.json", "a", "--out", "c")
 
 
@@ -640,20 +656,6 @@ def test_files_are_read_line_by_line_and_character_for_character(tmp_path):
     texts = list(read_texts([first, second]))
     assert "".join(texts) == content.decode(errors="replace") + "the end\n"
     assert len(texts) == 3 and all(text.endswith("\n") for text in texts)
-def test_the_command_line_reads_all_of_a_file_and_tells_the_bytes_a_token(tmp_path, capsys):
-    from run import tokens
-    text, new = tmp_path / "text.txt", tmp_path / "new.json"
-    whole = "Größe und Maß,\r\nwie sie sind.\r\n" * 40_000     # over a million
-    text.write_bytes(whole.encode())
-    read = list(tokens.read_texts([text]))
-    assert "".join(read) == whole and len(read) == 2 and read[0].endswith("\n")
-    text.write_bytes(whole[:3000].encode())
-    tokens.train_command([text], 270, new)
-    made = Tokenizer.load(new)
-    assert made.n_vocab == 270 and set(made.special_tokens) == {
-        "<|endoftext|>", "<|user|>", "<|assistant|>"}
-    rate = len(whole[:3000].encode()) / len(made.encode_ordinary(whole[:3000]))
-    assert f"{rate:.2f} bytes a token" in capsys.readouterr().out
 
 
 def test_a_mistake_on_the_command_line_ends_in_one_line_and_exit_code_2(tmp_path, capsys,
@@ -666,6 +668,7 @@ def test_a_mistake_on_the_command_line_ends_in_one_line_and_exit_code_2(tmp_path
     noise.write_bytes(random.Random(11).randbytes(5_000))
     for arguments, words in [
             (["no_such_file.txt"], "no_such_file.txt"),
+            ([text, "no_such_file.txt"], "no_such_file.txt"),
             ([empty, "--out", tmp_path / "x"], "nothing to learn"),
             ([text, "--vocab-size", 10], "too small"),
             ([tmp_path], "Is a directory"),

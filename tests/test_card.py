@@ -125,7 +125,8 @@ SAID = {                                        # right, half right, evading and
 }
 CARD = {                                        # how many of how many
     "heldout_accuracy": (2, 5), "howto_accuracy": (1, 7), "benign_refused": (3, 7),
-    "harmful_refused": (2, 3), "advice_accuracy": (2, 4), "honest": (1, 6), "myths_named": (1, 8),
+    "harmful_refused": (2, 3), "harmful_refused_by_name": (1, 3), "advice_accuracy": (2, 4),
+    "honest": (1, 6), "myths_named": (1, 8),
     "remedies_affirmed": (2, 9), "answers_with_questions": (1, 42), "stops": (37, 42),
 }
 

@@ -1,12 +1,17 @@
 """Pictures show the numbers that they were given, tables too, each under its own name."""
 import pytest
 
-import run
 from run import pictures
 
 ROWS = [{"kl": 0.0, "loss": 3.0, "none": None}, {"kl": 0.5, "loss": 2.0, "none": None}]
-CARD = {"sft": {"right": run.share(1, 4), "stops": run.share(4, 4), "kl": 0.25},
-        "ppo": {"right": run.share(3, 4), "stops": run.share(2, 4), "kl": 1.5}}
+
+
+def figure(value):
+    return {"value": value, "n": 4, "low": value / 2, "high": (1 + value) / 2}
+
+
+CARD = {"sft": {"right": figure(0.25), "stops": figure(1.0), "kl": 0.25},
+        "ppo": {"right": figure(0.75), "stops": figure(0.5), "kl": 1.5}}
 
 
 @pytest.fixture
@@ -75,6 +80,6 @@ def test_a_card_tells_each_figure_and_each_answer_under_its_own_column(capsys):
     pictures.print_card(["right", "kl"], card)
     cells = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert cells[1][-2:] == ["sft", "ppo"]
-    assert cells[2][::2] == ["right", "(5-70)", "(30-95)"] and cells[2][1::2] == ["25%", "75%"]
+    assert cells[2][::2] == ["right", "(12-62)", "(38-88)"] and cells[2][1::2] == ["25%", "75%"]
     assert cells[3] == ["kl", "0.25", "1.50"]
     assert cells[-3:] == [["Who?"], ["sft", "one", "/", "two"], ["ppo", "three"]]

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -70,13 +71,19 @@ def test_logits_of_a_thousand_do_not_overflow_and_minus_infinity_has_probability
     assert chosen.tolist() == pytest.approx([-math.log(2)] * 2, abs=1e-4)
 
 
-def test_rows_that_do_not_lie_together_in_memory_give_the_same(backend):
-    x = torch.randn(5, 4, 3, generator=torch.Generator().manual_seed(2)).to(device(backend))
-    turned = x.transpose(0, 2)
-    tidy = turned.contiguous()
-    assert torch.allclose(kernels.softmax(turned), kernels.softmax(tidy))
-    targets = torch.zeros(3, 4, dtype=torch.int64, device=x.device)
-    assert torch.allclose(kernels.log_prob(turned, targets), kernels.log_prob(tidy, targets))
+def test_rows_targets_and_gradients_that_do_not_lie_together_give_the_same(backend):
+    generator = torch.Generator().manual_seed(2)
+    x, dy = (torch.randn(5, 4, 3, generator=generator).to(device(backend)) for _ in range(2))
+    targets = torch.randint(0, 5, (4, 3), generator=generator).to(x.device)
+    turned = [t.transpose(0, -1) for t in (x, dy, targets, dy[0])]
+    found = []
+    for x, dy, targets, dl in (turned, [t.contiguous() for t in turned]):
+        x = x.detach().requires_grad_()
+        y, chosen = kernels.softmax(x), kernels.log_prob(x, targets)
+        found.append([y, chosen, *torch.autograd.grad(y, x, dy)])
+        found[-1] += torch.autograd.grad(chosen, x, dl)
+    for a, b in zip(*found):
+        assert torch.allclose(a, b, atol=1e-6)
 
 
 def test_numpy_gradients_agree_with_finite_differences():
@@ -142,6 +149,15 @@ def test_use_is_stronger_than_the_environment_and_tells_what_was_forced_before(m
     monkeypatch.delenv("KERNELS")
     assert kernels.choose_backend(x) == "torch"         # on a CPU
     assert kernels.use(first) is None
+
+
+def test_a_gpu_older_than_triton_serves_gets_pytorch(monkeypatch):
+    monkeypatch.delenv("KERNELS", raising=False)
+    monkeypatch.setattr(kernels, "_loaded", True)       # no kernel is launched
+    gpu = SimpleNamespace(is_cuda=True, device="cuda:1")
+    for capability, name in (((7, 5), "torch"), ((8, 0), "triton"), ((12, 0), "triton")):
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+        assert kernels.choose_backend(gpu) == name
 
 
 WITHOUT_TRITON = """
