@@ -434,6 +434,15 @@ def test_however_large_the_rewards_the_gradients_are_clipped(small):
     assert norm > 0.999                     # the critic's would have been larger
 
 
+def test_the_reference_and_the_reward_model_do_not_learn(small):
+    state = ppo(small)
+    for name, learnt, kept in (("sft.pt", state.policy, state.reference),
+                               ("rm.pt", state.critic, state.reward_model)):
+        before = M.load_checkpoint(small / name)[0].state_dict()
+        assert all(torch.equal(x, before[part]) for part, x in kept.state_dict().items())
+        assert any(not torch.equal(x, before[part]) for part, x in learnt.state_dict().items())
+
+
 def test_what_no_loss_pulls_at_does_not_decay(small):
     state = train_ppo.Training(train_ppo.Config(out=small), "cpu")
     before = bits(state)
@@ -513,6 +522,16 @@ def test_best_of_n_is_the_answer_that_the_reward_model_likes_best(state, monkeyp
         torch.tensor([float(ord(answer)) for _, answer in pairs])))
     monkeypatch.setattr(state.config, "best_of", 3)
     assert train_ppo.best_of_n(state, ["one", "two"]) == [("c", True), ("f", True)]
+
+
+def test_the_report_card_scores_an_answer_as_ppo_does(moved, monkeypatch):
+    monkeypatch.setattr(world, "report_prompts", lambda quick: [world.find_prompt(INDIA)] * 2)
+    monkeypatch.setattr(world, "examine", lambda answer, quick: ({}, []))
+    monkeypatch.setattr(train_ppo, "score_answers", lambda m, t, pairs, ended: torch.tensor(
+        [3.0 for _ in pairs]))
+    for ended, wanted in ((True, 1.35), (False, 1.35 - 0.7)):       # (3 - 0.3) / 2, the penalty
+        column = train_ppo.measure(moved, lambda questions: [("so", ended) for _ in questions])
+        assert column["rm_reward"] == pytest.approx(wanted)
 
 
 def test_the_kl_of_the_reference_is_zero_and_that_of_another_policy_above_it(
