@@ -397,8 +397,19 @@ def test_a_score_is_the_mean_over_the_answer_and_its_end_also_where_the_row_is_t
         n = len(tokenizer.encode_ordinary(answer)) + 1
         wanted.append(scalar(torch.tensor([row]))[0, -n:].mean().item())
     for batch_size in (1, 2, 512):
-        scores = M.score_answers(scalar, tokenizer, pairs, batch_size)
+        scores = M.score_answers(scalar, tokenizer, pairs, batch_size=batch_size)
         assert scores.tolist() == pytest.approx(wanted, abs=1e-5)
+
+
+def test_an_answer_that_did_not_end_is_scored_without_an_end_token(tokenizer):
+    torch.manual_seed(0)
+    scalar = M.ScalarGPT(M.GPT(M.GPTConfig(tokenizer.n_vocab, 24, 2, 2, 16)))
+    row = M.encode_chat(tokenizer, [("Hi?", "Yes.")])
+    n = len(tokenizer.encode_ordinary("Yes."))
+    numbers = scalar(torch.tensor([row]))[0]
+    scores = M.score_answers(scalar, tokenizer, [("Hi?", "Yes.")] * 2, ended=[True, False])
+    wanted = [numbers[-n - 1 :].mean().item(), numbers[-n - 1 : -1].mean().item()]
+    assert scores.tolist() == pytest.approx(wanted, abs=1e-5)
 
 
 def test_a_scalar_head_starts_at_the_size_that_gives_numbers_of_size_one():

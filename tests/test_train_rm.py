@@ -350,6 +350,13 @@ def test_the_loss_that_is_reported_is_of_the_ranking_alone(small):
     assert with_replay[0] == pytest.approx(sum(losses) / 4, abs=1e-5)
 
 
+def test_whether_an_answer_ended_is_learnt_from(small):
+    whole, cut = ([row | {"ended": [end] * len(row["answers"])} for row in opinions(14)]
+                  for end in (True, False))
+    assert train(small, whole, replay=0)[1] == train(small, opinions(14), replay=0)[1]
+    assert train(small, cut, replay=0)[1] != train(small, whole, replay=0)[1]
+
+
 def test_without_a_number_of_steps_every_ranking_is_learnt_from_once(small, monkeypatch):
     seen, collate = [], train_rm.collate
     monkeypatch.setattr(train_rm, "collate", lambda batch: seen.append(batch) or collate(batch))

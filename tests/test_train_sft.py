@@ -112,7 +112,7 @@ def train(base, pairs=(), **flags):
 
 def test_it_learns_to_give_three_answers_and_not_to_forget_the_text(base, tokenizer):
     pairs = [INDIA, SHIP, ("Who?", "I am a program.")]
-    flags = {"steps": 45, "learning_rate": 1e-2, "batch_size": 4, "two_turns": 0.0}
+    flags = {"steps": 60, "learning_rate": 1e-2, "batch_size": 4, "two_turns": 0.0}
     losses, _, model = train(base, pairs, **flags)
     assert ask(model, tokenizer, [question for question, _ in pairs]) == \
         [(answer, True) for _, answer in pairs]
@@ -201,7 +201,7 @@ def run_main(base, tmp_path, monkeypatch):
     def examine(answer, quick):
         said = answer(world.RECIPE[:1])
         seen.append((said, quick))
-        card = {name: run.share(len(seen), 2) for name in train_sft.SHOWN}
+        card = {name: run.share([len(seen)], "a", [2]) for name in train_sft.SHOWN}
         return card, [{"prompt": "?", "answer": text} for text, _ in said]
 
     def call(*flags):
