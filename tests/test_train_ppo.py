@@ -352,6 +352,7 @@ def test_ppo_finds_out_what_is_rewarded(small):
                 no_end_penalty=0.0, learning_rate=3e-2, critic_learning_rate=3e-2)
     rewarded = [state.mean + state.std * row["rm_reward"] for row in state.rows]
     assert rewarded[0] < 0.65 and rewarded[-1] > 0.85
+    assert state.rows[0]["explained_variance"] == 0     # a critic that says 0 to all
     kl = [row["kl"] for row in state.rows]
     assert abs(kl[0]) < 1e-4 and kl[-1] > 1
 

@@ -350,10 +350,10 @@ def test_the_loss_that_is_reported_is_of_the_ranking_alone(small):
     assert with_replay[0] == pytest.approx(sum(losses) / 4, abs=1e-5)
 
 
-def test_whether_an_answer_ended_is_learnt_from(small):
-    whole, cut = ([row | {"ended": [end] * len(row["answers"])} for row in opinions(14)]
-                  for end in (True, False))
-    assert train(small, whole, replay=0)[1] == train(small, opinions(14), replay=0)[1]
+def test_whether_an_answer_ended_is_learnt_from_and_without_a_word_all_have(small):
+    rows = [{name: x for name, x in row.items() if name != "ended"} for row in opinions(14)]
+    whole, cut = ([row | {"ended": [end, end]} for row in rows] for end in (True, False))
+    assert train(small, whole, replay=0)[1] == train(small, rows, replay=0)[1]
     assert train(small, cut, replay=0)[1] != train(small, whole, replay=0)[1]
 
 
@@ -483,6 +483,26 @@ def test_a_run_saves_each_few_steps_and_at_its_end(small, monkeypatch):
     assert saves == [2, 3]
 
 
+def test_what_is_saved_and_measured_is_what_was_trained(small, monkeypatch):
+    flags = dict(out=str(small), seed=3, prompts=8, sampled=1, foreign=1, heldout_prompts=7, steps=2,
+                 batch_size=4, replay=0, learning_rate=1e-2, device="cpu")
+    words = [word for name, x in flags.items() for word in ("--" + name.replace("_", "-"), str(x))]
+    monkeypatch.setattr("sys.argv", ["train_rm.py", *words])
+    monkeypatch.setattr(train_rm, "draw", lambda *more: None)       # for the time it takes
+    train_rm.main()
+    model, tokenizer, _ = M.load_checkpoint(small / "rm.pt")
+    rankings, config = train_rm.read_rankings([small / "rankings.jsonl"]), train_rm.Config(**flags)
+    torch.manual_seed(3)
+    again = M.ScalarGPT(M.load_checkpoint(small / "sft.pt")[0])
+    losses = train_rm.train(again, tokenizer, rankings, config, "cpu")
+    assert all(torch.equal(x, again.state_dict()[name]) for name, x in model.state_dict().items())
+    policy = M.load_checkpoint(small / "sft.pt")[0]
+    figures = json.loads((small / "rm.json").read_text())
+    expected = train_rm.examine(again, tokenizer, policy, config)[0]
+    assert figures["loss"] == losses[-1] and figures["prompts"] == 8
+    assert {name: figures[name] for name in expected} == expected
+
+
 # ------------------------------------------------------------------------------- a quick run
 def test_a_quick_run_leaves_rankings_figures_and_a_picture(quick_out):
     rankings = [json.loads(line) for line in (quick_out / "rankings.jsonl").open()]
@@ -509,7 +529,7 @@ def test_rankings_whose_answers_would_be_cut_are_refused(mistake, tmp_path, smal
 def test_rankings_made_elsewhere_are_used_in_place(tmp_path, quick_out):
     mine = tmp_path / "mine.jsonl"
     lines = (quick_out / "rankings.jsonl").read_text().splitlines(True)
-    mine.write_text("".join(lines[:20]))
+    mine.write_text("".join(sorted(lines, key=len)[:20]))       # all short enough for the context
     shards = [path.name for path in quick_out.glob("*.bin")]
     for name in ("sft.pt", "tokenizer.json", "shards.json", *shards):
         (tmp_path / name).write_bytes((quick_out / name).read_bytes())
