@@ -484,8 +484,8 @@ def test_a_run_saves_each_few_steps_and_at_its_end(small, monkeypatch):
 
 
 def test_what_is_saved_and_measured_is_what_was_trained(small, monkeypatch):
-    flags = dict(out=str(small), seed=3, prompts=8, sampled=1, foreign=1, heldout_prompts=7, steps=2,
-                 batch_size=4, replay=0, learning_rate=1e-2, device="cpu")
+    flags = dict(out=str(small), seed=3, prompts=8, sampled=1, foreign=1, heldout_prompts=7,
+                 steps=2, batch_size=4, replay=0, learning_rate=1e-2, device="cpu")
     words = [word for name, x in flags.items() for word in ("--" + name.replace("_", "-"), str(x))]
     monkeypatch.setattr("sys.argv", ["train_rm.py", *words])
     monkeypatch.setattr(train_rm, "draw", lambda *more: None)       # for the time it takes
