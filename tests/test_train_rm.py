@@ -321,7 +321,7 @@ def agreement(model, tokenizer, rankings):
 def test_in_thirty_steps_it_learns_which_of_two_answers_people_like(small):
     tokenizer = M.load_checkpoint(small / "sft.pt")[1]
     others = opinions(20, seed=1)
-    model, losses = train(small, steps=30)
+    model, losses = train(small, steps=30, replay=1)
     assert agreement(model, tokenizer, others) == 1.0
     assert losses[0] > 0.5 and sum(losses[-5:]) / 5 < 0.1
 
@@ -413,7 +413,7 @@ def test_other_settings_make_other_figures(small_out, parrot):
     model, tokenizer, _ = M.load_checkpoint(small_out / "rm.pt")
 
     def figures(**flags):
-        config = train_rm.Config(**{"heldout_prompts": 14} | flags)
+        config = train_rm.Config(**dict(heldout_prompts=14, sampled=1, foreign=1) | flags)
         return train_rm.examine(model, tokenizer, None, config)[0]
 
     plain = figures()
