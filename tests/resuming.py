@@ -26,9 +26,9 @@ def killed_at_the_first_save():
 
 
 @contextlib.contextmanager
-def forgetting(name):
-    """Who goes on meanwhile misses this part (a model, a generator), or this value (it is empty);
-    None: nothing."""
+def forgetting(name, fresh=None):
+    """Who goes on meanwhile misses this part (a model, a generator), or has the value of this name
+    as in a fresh run (fresh, else an empty one); name None: nothing is missed."""
     load = run.Resumable.load
 
     def load_without(self):
@@ -37,7 +37,9 @@ def forgetting(name):
         values = load(self)
         self.parts = parts
         assert name is None or name in parts or name in values
-        return values | ({name: type(values[name])()} if name in values else {})
+        if name not in values:
+            return values
+        return values | {name: type(values[name])() if fresh is None else fresh}
 
     with mock.patch.object(run.Resumable, "load", load_without):
         yield

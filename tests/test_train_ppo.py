@@ -19,6 +19,7 @@ import run
 import train_ppo
 from conftest import ENVIRONMENT, beside, run_script
 from data import world
+from resuming import forgetting, killed_at_the_first_save
 from train_ppo import Rollout, gae, last_chosen, ppo_loss, score_minus_kl, whiten
 
 INDIA, BANK = "What is the capital of India?", "How can I rob a bank?"
@@ -463,10 +464,11 @@ def unbroken(small_out, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def broken(small_out, tmp_path_factory, stopped_at_its_first_save):
+def broken(small_out, tmp_path_factory):
     """The folder of the same run, stopped after its first iteration, and what it holds."""
     folder = shutil.copytree(small_out, tmp_path_factory.mktemp("broken") / "small")
-    stopped_at_its_first_save(ppo, folder, **LONG)
+    with killed_at_the_first_save():
+        ppo(folder, **LONG)
     return folder, {path: path.read_bytes() for path in folder.iterdir()}
 
 
@@ -490,9 +492,9 @@ FRESH = dict(policy=None, policy_optimizer=None, critic=None, critic_optimizer=N
 
 
 @pytest.mark.parametrize("name", FRESH)
-def test_a_run_resumed_without_a_part_of_its_state_ends_otherwise(name, unbroken, half, forget):
-    forget(name, FRESH[name])
-    assert bits(ppo(half, resume=True, **LONG)) != unbroken
+def test_a_run_resumed_without_a_part_of_its_state_ends_otherwise(name, unbroken, half):
+    with forgetting(name, FRESH[name]):
+        assert bits(ppo(half, resume=True, **LONG)) != unbroken
 
 
 @pytest.mark.parametrize("other", ["sft.pt", "rm.pt", "mine.txt"])

@@ -16,6 +16,7 @@ import train_rm
 from conftest import beside, run_script
 from data import world
 from data.shards import load_shards
+from resuming import forgetting, killed_at_the_first_save
 
 
 def test_equal_scores_cost_log_two():
@@ -448,9 +449,10 @@ def unbroken(small_out, tmp_path_factory):
 
 
 @pytest.fixture
-def half(small, stopped_at_its_first_save):
+def half(small):
     """The folder of the same run, stopped half way."""
-    stopped_at_its_first_save(train, small, **LONG)
+    with killed_at_the_first_save():
+        train(small, **LONG)
     return small
 
 
@@ -460,9 +462,9 @@ def test_a_resumed_run_ends_with_the_same_bits(unbroken, half):
 
 
 @pytest.mark.parametrize("name", ["model", "optimizer", "generator", "losses"])
-def test_a_run_resumed_without_a_part_of_its_state_ends_otherwise(name, unbroken, half, forget):
-    forget(name, [])
-    assert bits(train(half, resume=True, **LONG)) != unbroken
+def test_a_run_resumed_without_a_part_of_its_state_ends_otherwise(name, unbroken, half):
+    with forgetting(name):
+        assert bits(train(half, resume=True, **LONG)) != unbroken
 
 
 @pytest.mark.parametrize("other", ["sft.pt", "rankings.jsonl"])
