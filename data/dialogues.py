@@ -90,10 +90,10 @@ def pair(line):
 def ranking(line):
     row = read_json(line, RANKING)
     prompt, answers, ranks = (row.get(name) for name in ("prompt", "answers", "ranks"))
-    lists = isinstance(answers, list) and isinstance(ranks, list) and len(answers) == len(ranks) > 1
-    if not (lists and all(isinstance(text, str) for text in (prompt, *answers))
-            and all(isinstance(rank, (int, float)) for rank in ranks)
-            and len(row.get("ended", ranks)) == len(ranks)):
+    lists = answers, ranks, row.get("ended", ranks)
+    alike = all(isinstance(x, list) and len(x) == len(answers) > 1 for x in lists)
+    if not (alike and all(isinstance(text, str) for text in (prompt, *answers))
+            and all(isinstance(rank, (int, float)) for rank in ranks)):
         raise ValueError(f"is no ranking: {RANKING}")
     return row
 

@@ -107,6 +107,9 @@ def test_a_bad_demonstration_is_named_with_its_line(file, line, words):
     '{"prompt": 1, "answers": ["b", "c"], "ranks": [1, 2]}',
     '{"prompt": "a", "answers": "bc", "ranks": [1, 2]}',
     "null",
+    RANKING | {"ended": 3},
+    RANKING | {"ended": None},
+    RANKING | {"ended": [True]},
 ])
 def test_a_bad_ranking_is_named_with_its_line(file, line):
     with pytest.raises(UserError, match="mine.jsonl:2 .*each line needs"):
