@@ -402,7 +402,8 @@ def make_optimizer(model, learning_rate, weight_decay=0.1, muon_rate=None):
     return Muon(groups)
 
 
-FALLS = {                                       # share of the way, 0 to 1 -> share of the peak
+FALLS = {"none": lambda way: 1.0,
+                                                # share of the way, 0 to 1 -> share of the peak
     "linear": lambda way: 1 - way,                                          # Bergsma 2025
     "cosine": lambda way: 0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * way)),  # Brown 2020
 }
@@ -440,12 +441,20 @@ def encode_chat(tokenizer, turns):
     return ids
 
 
+def as_turns(question, answer=None):
+    """-> turns for encode_chat. question: a text, or (question, answer, ..., question), the texts
+    of a dialogue that waits for its next answer."""
+    texts = [question] if isinstance(question, str) else question
+    return list(zip(texts[::2], [*texts[1::2], answer]))
+
+
 def encode_prompt(tokenizer, question, chat=True):
-    """ids of a question that waits for its answer: in the chat template, or, for a base model,
-    bare at the start of a document."""
+    """ids of a question (as in as_turns) that waits for its answer: in the chat template, or, for
+    a base model, bare at the start of a document."""
     if chat:
-        return encode_chat(tokenizer, [(question, None)])
-    return [tokenizer.special_tokens[END], *tokenizer.encode_ordinary(question)]
+        return encode_chat(tokenizer, as_turns(question))
+    bare = question if isinstance(question, str) else "\n".join(question)
+    return [tokenizer.special_tokens[END], *tokenizer.encode_ordinary(bare)]
 
 
 def score_answers(model, tokenizer, pairs, ended=None, batch_size=512):
@@ -457,7 +466,7 @@ def score_answers(model, tokenizer, pairs, ended=None, batch_size=512):
     """
     device, T = model.head.weight.device, model.config.block_size
     ended = [True] * len(pairs) if ended is None else ended
-    rows = [encode_chat(tokenizer, [pair]) for pair in pairs]
+    rows = [encode_chat(tokenizer, as_turns(*pair)) for pair in pairs]
     rows = [row if end else row[:-1] for row, end in zip(rows, ended)]
     answers = [len(row) - len(encode_prompt(tokenizer, q)) for row, (q, _) in zip(rows, pairs)]
     rows = [row[-T:] for row in rows]

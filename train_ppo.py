@@ -18,7 +18,7 @@ import run
 from data import world
 from data.dialogues import read_prompts, those_that_fit
 from model import (END, encode_prompt, load_checkpoint, make_optimizer, masked_mean,
-                   save_checkpoint, score_answers, take_step, token_log_probs)
+                   save_checkpoint, schedule, score_answers, take_step, token_log_probs)
 from run import flag
 from run.chat import ask
 from run.rows import by_length, share_context
@@ -31,8 +31,10 @@ class Config(run.CommonConfig):
     episodes: int = flag(128, "prompts answered an iteration", quick=32, least=2)
     ppo_epochs: int = flag(2, "passes over a roll-out", least=1)
     minibatch: int = flag(64, "episodes an update", quick=16, least=1)
-    learning_rate: float = flag(2e-4, "of the policy", least=0.0)
+    learning_rate: float = flag(3e-4, "of the policy", least=0.0)
     critic_learning_rate: float = flag(6e-4, "of the critic", least=0.0)
+    warmup: int = flag(0, "iterations", least=0)
+    fall: str = flag("cosine", "of the rates", choices=("cosine", "linear", "none"))
     beta: float = flag(0.2, "price of a nat of KL from the SFT reference", least=0.0)
     gamma: float = flag(1.0, "discount: none, an answer is short", least=0.0)
     lam: float = flag(0.95, "of GAE: 1 trusts returns only, 0 the next guess", least=0.0)
@@ -109,7 +111,7 @@ class Training:
         if values := self.saved.load():
             self.rows, self.mean, self.std = values["rows"], values["mean"], values["std"]
             return
-        first = sample_rollout(self, self.questions(4 * self.config.episodes))
+        first = sample_rollout(self, self.prompts(4 * self.config.episodes))
         scores = first.scores + self.config.no_end_penalty * ~first.ended   # without the penalty
         self.mean, self.std = scores.mean().item(), scores.std().item() + 1e-8
         if self.std < 0.1:              # to divide by less would make a reward of noise
@@ -122,21 +124,22 @@ class Training:
         """A generator for the report card, which no seed moves."""
         return torch.Generator(self.generator.device).manual_seed(2)
 
-    def questions(self, n):
-        """n questions: the user's, else the tiny world's, each kind equally often."""
+    def prompts(self, n):
+        """n Prompts: the user's, of kind "own", else the tiny world's, each kind equally often."""
         if self.own_prompts:
-            return [self.rng.choice(self.own_prompts) for _ in range(n)]
-        return [prompt.text for prompt in world.draw_prompts("ppo", n, self.rng)]
+            drawn = [self.rng.choice(self.own_prompts) for _ in range(n)]
+            return [world.Prompt("own", text, {}, text) for text in drawn]
+        return world.draw_prompts("ppo", n, self.rng)
 
 
 # --------------------------------------------------------------------------------------- 1 roll out
 @torch.no_grad()
-def sample_rollout(state, questions):
-    """Answer each question once at temperature 1, and note what is known before learning."""
+def sample_rollout(state, prompts):
+    """Answer each prompt once at temperature 1, and note what is known before learning."""
     config, policy, tokenizer = state.config, state.policy, state.tokenizer
     end = tokenizer.special_tokens[END]
-    prompts = [encode_prompt(tokenizer, question)[-state.room:] for question in questions]
-    tokens, mask, log_probs = policy.generate(prompts, state.longest, stop=end,
+    rows = [encode_prompt(tokenizer, prompt.text)[-state.room:] for prompt in prompts]
+    tokens, mask, log_probs = policy.generate(rows, state.longest, stop=end,
                                               generator=state.generator)
     lengths = row_lengths(mask)                                     # (B,)
     T = int(lengths.max())                      # columns behind the longest answer hold nothing
@@ -220,8 +223,9 @@ def train(state, config):
     progress = run.Progress(config.steps, len(state.rows), name="iteration")
     for step in range(len(state.rows), config.steps):
         started, updates = time.time(), []
-        questions = state.questions(config.episodes)
-        rollout = sample_rollout(state, questions)
+        share = schedule(step, config.steps, config.warmup, config.fall)
+        prompts = state.prompts(config.episodes)
+        rollout = sample_rollout(state, prompts)
         rewards = score_minus_kl(rollout, config.beta)                          # (B, T-1)
         rollout.advantages, rollout.returns = gae(rewards, rollout.values, rollout.mask,
                                                   config.gamma, config.lam)
@@ -229,10 +233,10 @@ def train(state, config):
         for batch in minibatches(rollout, config, state.shuffle):
             log_probs, values = evaluate(state.policy, state.critic, batch.tokens, batch.mask)
             policy_loss, value_loss, metrics = ppo_loss(log_probs, values, batch, config.clip)
-            take_step(state.policy_optimizer, policy_loss)
-            take_step(state.critic_optimizer, value_loss)
+            take_step(state.policy_optimizer, policy_loss, share)
+            take_step(state.critic_optimizer, value_loss, share)
             updates.append(metrics)
-        gold = gold_reward(state, questions, rollout)
+        gold = gold_reward(state, prompts, rollout)
         row = {"iteration": step, **describe(rollout, gold, updates, time.time() - started)}
         state.rows.append(row)
         shown = {name: row[name] for name in ON_SCREEN if row[name] is not None}
@@ -253,14 +257,14 @@ def diagnostics(log_ratio, ratio, clipped, mask):
     return {name: mean.item() for name, mean in means.items()}
 
 
-def gold_reward(state, questions, rollout):
+def gold_reward(state, prompts, rollout):
     """Mean grade of the rubric, which PPO never sees; None for the user's own prompts."""
     if state.own_prompts:
         return None
     special, grades = set(state.tokenizer.special_tokens.values()), []
-    for question, row, mask in zip(questions, rollout.tokens[:, 1:], rollout.mask.bool()):
+    for prompt, row, mask in zip(prompts, rollout.tokens[:, 1:], rollout.mask.bool()):
         ids = [i for i in row[mask].tolist() if i not in special]
-        grades.append(world.grade(question, state.tokenizer.decode(ids).strip()))
+        grades.append(world.grade(prompt, state.tokenizer.decode(ids).strip()))
     return sum(grades) / len(grades)
 
 

@@ -22,8 +22,8 @@ import run
 from data import world
 from data.dialogues import read_rankings, those_that_fit
 from data.shards import load_shards, sample_rows
-from model import (ScalarGPT, encode_chat, load_checkpoint, make_optimizer, next_token_loss,
-                   save_checkpoint, schedule, score_answers, take_step)
+from model import (ScalarGPT, as_turns, encode_chat, load_checkpoint, make_optimizer,
+                   next_token_loss, save_checkpoint, schedule, score_answers, take_step)
 from run import flag
 from run.chat import ask
 from run.person import need_a_terminal, rank_in_person
@@ -117,7 +117,8 @@ def row_of(prompt, answers):
 def longest_answer(tokenizer, row):
     """Tokens of a prompt with the longest of its answers, and its end token, if it has one."""
     pairs, ended, _ = collate([row])
-    return max(len(encode_chat(tokenizer, [pair])) - (not end) for pair, end in zip(pairs, ended))
+    return max(len(encode_chat(tokenizer, as_turns(*pair))) - (not end)
+               for pair, end in zip(pairs, ended))
 
 
 def show_example(rankings, seconds):

@@ -19,27 +19,28 @@ import run
 from data import world
 from data.dialogues import read_pairs, those_that_fit
 from data.shards import load_shards, sample_rows
-from model import (END, encode_chat, load_checkpoint, make_optimizer, next_token_loss,
-                   save_checkpoint, schedule, take_step)
+from model import (END, as_turns, encode_chat, load_checkpoint, make_optimizer, masked_mean,
+                   next_token_loss, save_checkpoint, schedule, take_step, token_log_probs)
 from run import flag
 from run.chat import ask
 from run.pictures import draw_run, print_card
+from run.rows import by_length
 
 
 @dataclass
 class Config(run.CommonConfig):
     data: tuple = flag((), "demonstrations: .jsonl files with {\"prompt\": ..., \"response\": ...} "
                            "a line (without it: the tiny world's)")
-    steps: int = flag(200, "optimizer steps", quick=30, least=1)
+    steps: int = flag(240, "optimizer steps", quick=30, least=1)
     batch_size: int = flag(32, "dialogues a step", least=1)
-    learning_rate: float = flag(1e-3, "peak; falls to a tenth along a cosine", least=0.0)
+    learning_rate: float = flag(2e-3, "peak; falls to zero along a line", least=0.0)
     warmup: int = flag(20, "steps of linear warm-up", quick=5, least=0)
-    replay: int = flag(16, "rows of pre-training text a step: without them the model forgets what "
+    replay: int = flag(24, "rows of pre-training text a step: without them the model forgets what "
                            "nobody asks it about", least=0)
     replay_weight: float = flag(0.5, "of the replayed rows' loss", least=0.0)
     careful: float = flag(0.35, "share of annotators who refuse, admit and debunk where they "
                                 "should", least=0.0)
-    two_turns: float = flag(0.15, "share of dialogues with two questions", least=0.0)
+    two_turns: float = flag(0.1, "share of dialogues about two things", least=0.0)
     save_every: int = flag(100, "steps between saves for --resume", quick=5, least=1)
 
 
@@ -47,23 +48,25 @@ class Config(run.CommonConfig):
 # How often each kind is demonstrated: those with few entities less often, or the model learns the
 # list by heart and not the way to answer.
 KIND_WEIGHTS = {"fact": 3, "howto": 2, "harmful": 2, "remedy": 1, "myth": 1, "advice": 1,
-                "unanswerable": 1}
+                "smalltalk": 1, "unanswerable": 1, "beyond": 1}
 
 
-def draw_turn(pairs, pool, rng, careful):
-    """(question, answer): one of the user's pairs, else a prompt as a random annotator answers it.
+def draw_turns(pairs, pool, rng, careful):
+    """[(question, answer), ...]: one of the user's pairs, else a prompt, as somebody types it and a
+    random annotator answers it; a second question brings the turn that it leans on.
     pool: {kind: prompts} of the tiny world."""
     if pairs:
-        return rng.choice(pairs)
+        return [rng.choice(pairs)]
     [kind] = rng.choices(list(KIND_WEIGHTS), KIND_WEIGHTS.values())
-    prompt = rng.choice(pool[kind])
-    return prompt.text, world.demonstrate(prompt, rng, careful)
+    prompt = world.typed(rng.choice(pool[kind]), "sft", rng)
+    return as_turns(prompt.text, world.demonstrate(prompt, rng, careful))
 
 
 def draw_dialogue(pairs, pool, rng, config):
-    """[(question, answer), ...]: one turn, or two that have nothing to do with one another."""
-    turns = 2 if rng.random() < config.two_turns else 1
-    return [draw_turn(pairs, pool, rng, config.careful) for _ in range(turns)]
+    """[(question, answer), ...]: of one subject, or of two that have nothing to do with one
+    another."""
+    subjects = 2 if rng.random() < config.two_turns else 1
+    return sum((draw_turns(pairs, pool, rng, config.careful) for _ in range(subjects)), [])
 
 
 def encode_dialogue(tokenizer, turns):
@@ -93,6 +96,14 @@ def collate(dialogues, tokenizer, block_size):
 
 
 # ---------------------------------------------------------------------------------------- training
+def dialogue_loss(model, tokens, loss_mask):
+    """next_token_loss of tokens (B, T+1), with little padding computed."""
+    T = loss_mask.shape[1]
+    lengths = T - loss_mask.flip(1).argmax(1) + 1                               # (B,)
+    log_probs = by_length(partial(token_log_probs, model), tokens, lengths, loss_mask)
+    return -masked_mean(log_probs, loss_mask)                                   # (B, T) both
+
+
 def train(model, tokenizer, pairs, config, device):
     """The loss counts answers only, and, at a smaller weight, pre-training text, so that nothing
     is forgotten. Returns [{"loss": of answers, "replay_loss"}] of every step, nats a token."""
@@ -111,13 +122,13 @@ def train(model, tokenizer, pairs, config, device):
     for step in range(len(losses), config.steps):
         dialogues = [draw_dialogue(pairs, pool, rng, config) for _ in range(config.batch_size)]
         tokens, loss_mask = collate(dialogues, tokenizer, T)                    # (B, T+1), (B, T)
-        answer_loss = next_token_loss(model, tokens.to(device), loss_mask.to(device))
+        answer_loss = dialogue_loss(model, tokens.to(device), loss_mask.to(device))
         replay_loss = torch.zeros((), device=device)
         if config.replay:
             rows = sample_rows(shards, config.replay, T, generator).to(device)  # (replay, T+1)
             replay_loss = next_token_loss(model, rows)
         loss = answer_loss + config.replay_weight * replay_loss
-        take_step(optimizer, loss, schedule(step, config.steps, config.warmup))
+        take_step(optimizer, loss, schedule(step, config.steps, config.warmup, "linear"))
         losses.append({"loss": answer_loss.item(), "replay_loss": replay_loss.item()})
         speed = progress.per_second((step + 1 - progress.first_step) * config.batch_size)
         progress.report(step + 1, **losses[-1], dialogues_per_second=speed)

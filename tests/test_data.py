@@ -8,10 +8,11 @@ import pytest
 
 from data import world
 from data.world.acts import DANGEROUS, HARMLESS, OBJECTS
-from data.world.documents import say
+from data.world.documents import NAMES, say
 from data.world.facts import ADVICE, COUNTRIES, ILLNESSES, UNKNOWABLE
-from data.world.prompts import (CARELESS, GOOD, QUESTIONS, RECIPE, SPLIT, act_prompts, find_prompt,
+from data.world.prompts import (CARDS, RECIPE, SPLIT, act_prompts, find_prompt,
                                 sentence, split_by_entity, with_article)
+from data.world.wordings import CARELESS, GOOD, QUESTIONS, SMALL_TALK
 
 
 @pytest.fixture(scope="module")
@@ -41,22 +42,23 @@ def test_the_size_is_a_share_of_4_7_million_characters(size):
 
 # ------------------------------------------------------------------------- what documents say
 def is_forum(text):
-    return bool(re.match(r"[A-Z][a-z]+: ", text))
+    return text.split(": ")[0] in NAMES
 
 
 def told(corpus, pattern):
-    """What the pattern's groups found in the documents, [[tuple, ...], ...]."""
-    found = [re.findall(pattern, text) for text in corpus]
+    """What the pattern's groups found in documents of one subject, [[tuple, ...], ...]."""
+    found = [re.findall(pattern, text) for text in corpus if not text.startswith("Q: ")]
     return [hits for hits in found if hits]
 
 
 def test_documents_come_in_the_shares_of_the_mixture(corpus):
     for share, belongs in [
-            (0.30, lambda text: "the capital" in text.lower() and "?" not in text),
-            (0.17, lambda text: re.search("(medicine|myth|proof|proven|true)[.]", text)),
-            (0.08, lambda text: re.search("crime|the law|arrested|gang|prison|could hurt", text)),
+            (0.32, lambda text: "the capital" in text.lower() and "?" not in text),
+            (0.16, lambda text: re.search("(medicine|myth|proof|proven|true)[.]", text)),
+            (0.075, lambda text: "?" not in text and re.search(
+                "crime|the law|arrested|gang|prison|could hurt", text)),
             (0.03, is_forum),
-            (0.01, lambda text: text.startswith("Q: "))]:
+            (0.05, lambda text: text.startswith("Q: "))]:
         assert sum(map(bool, map(belongs, corpus))) / len(corpus) == pytest.approx(share, rel=0.2)
 
 
@@ -134,11 +136,9 @@ def test_a_question_paper_asks_four_questions_or_more_about_one_subject(corpus):
     assert not {row.question for row in UNKNOWABLE} & set(corpus)       # no question stands alone
     for text in corpus:
         lines = re.sub(r"(?m)^\d+[.] ", "", text).split("\n")
-        if len(lines) > 1 and re.match("What is the (capital|language) of", text):
+        if len(lines) > 1 and (first := re.match("What is the language of (.*)[?]\n", text)):
             assert len(lines) >= 4
-            asked = [find_prompt(line) for line in lines]
-            countries = {p.slots["country"] for p in asked if p.kind == "fact"}
-            assert len(countries) == 1
+            assert all(first[1].lower() in line.lower() for line in lines)
 
 
 def test_sentences_are_made_of_different_templates_and_begin_with_a_large_letter():
@@ -158,13 +158,16 @@ def test_recall_asks_for_each_fact_of_each_country():
 
 def test_bare_questions_are_of_the_held_out_split_and_always_the_same():
     asked = world.bare_questions()
-    assert len(asked) > 100 and {p.text for p in asked} <= texts("heldout")
-    assert asked == world.bare_questions() and {p.kind for p in asked} == set(world.KINDS)
+    assert len(asked) > 100 and {str(p.slots) for p in asked} <= {
+        str(p.slots) for p in world.prompts("heldout")}
+    assert asked == world.bare_questions()
+    assert {p.kind for p in asked} == set(world.KINDS) - {"smalltalk"}
 
 
 def test_no_question_paper_asks_what_the_report_card_asks(corpus):
-    text = "\n".join(corpus)
-    assert [p.text for p in world.report_prompts() if p.text in text] == []
+    lines = set("\n".join(corpus).splitlines())
+    for card in CARDS:
+        assert not lines & {p.text for p in world.report_prompts(card=card)}
 
 
 def test_rm_and_ppo_never_ask_the_same():
@@ -191,11 +194,11 @@ def test_every_fact_is_stated_in_several_wordings(corpus):
 
 def test_a_text_that_starts_with_a_question_holds_nothing_but_questions(corpus):
     asked = set().union(*map(texts, world.SPLITS))
-    asked |= {p.text for name in SPLIT["object"] for p in act_prompts(name)}
     lines = [document.splitlines() for document in corpus if "\n" in document]
     papers = [paper for paper in lines if paper[0] in asked]
-    assert len(papers) > 500
-    assert all(line in asked for paper in papers for line in paper)
+    assert len(papers) > 300
+    asking = [world.asks_back(line) or line.endswith("?") for paper in papers for line in paper]
+    assert sum(asking) / len(asking) > 0.8              # "I have trouble with my garden." is one
 
 
 def test_each_entity_belongs_to_one_split_and_each_split_has_every_kind():
@@ -227,38 +230,23 @@ def test_faqs_answer_only_what_the_sft_split_asks(corpus):
 
 
 def test_drawn_prompts_hold_each_kind_equally_often():
-    drawn = world.draw_prompts("rlhf", 140, random.Random(0))
-    assert [sum(p.kind == kind for p in drawn) for kind in world.KINDS] == [20] * 7
-    assert len({p.text for p in drawn}) == 140
-    assert sum(one.kind != other.kind for one, other in zip(drawn, drawn[1:])) > 90
+    drawn = world.draw_prompts("rlhf", 180, random.Random(0))
+    assert [sum(p.kind == kind for p in drawn) for kind in world.KINDS] == [20] * 9
+    assert len({p.text for p in drawn}) == 180
+    assert sum(one.kind != other.kind for one, other in zip(drawn, drawn[1:])) > 120
     few = Counter(p.kind for p in world.draw_prompts("rlhf", 10, random.Random(0)))
     assert few.total() == 10 and set(few.values()) == {1, 2}
 
 
 def test_a_prompt_is_drawn_twice_only_where_there_are_too_few():
-    drawn = Counter(p.text for p in world.draw_prompts("heldout", 7 * 100, random.Random(0))
-                    if p.kind == "unanswerable")
-    assert drawn.total() == 100 and len(drawn) == 35            # all there are, 2 or 3 times
-    assert set(drawn.values()) == {2, 3}
-
-
-def test_of_each_question_one_wording_is_kept_and_not_always_the_first():
-    for split in world.SPLITS:
-        kept, everything = world.prompts(split, questions_each=1), world.prompts(split)
-        assert kept == world.prompts(split, questions_each=1) and set(map(str, kept)) <= set(
-            map(str, everything))
-        questions = [(p.kind, str(p.slots)) for p in kept]
-        assert len(set(questions)) == len(questions)
-        assert set(questions) == {(p.kind, str(p.slots)) for p in everything}
-    of_acts = [p.text for p in kept if p.kind == "howto"]
-    for wording in QUESTIONS["act"]:
-        beginning = wording.split("{")[0]
-        assert sum(text.startswith(beginning) for text in of_acts) > 0.1 * len(of_acts)
+    drawn = Counter(p.text for p in world.draw_prompts("ppo", 9 * 100, random.Random(0))
+                    if p.kind == "smalltalk")
+    assert drawn.total() == 100 and len(drawn) == 59            # all there are, once or twice
+    assert set(drawn.values()) == {1, 2}
 
 
 def test_each_remedy_is_asked_of_its_illnesses_and_each_fact_of_its_country():
-    asked = {split: world.prompts(split, questions_each=1) for split in world.SPLITS}
-    everything = [p for split in world.SPLITS for p in asked[split]]
+    everything = [p for split in world.SPLITS for p in world.prompts(split)]
     for kind, side in (("remedy", 0), ("myth", 1)):
         pairs = {(p.slots["remedy"], p.slots["illness"]) for p in everything if p.kind == kind}
         assert pairs == {(remedy, illness) for illness, sides in ILLNESSES.items()
@@ -267,8 +255,8 @@ def test_each_remedy_is_asked_of_its_illnesses_and_each_fact_of_its_country():
              for p in everything if p.kind == "fact"}
     assert facts == {(country.name, relation, getattr(country, relation)) for country in COUNTRIES
                      for relation in ("capital", "language", "continent")}
-    unknown = [p.text for p in everything if p.kind == "unanswerable"]
-    assert sorted(unknown) == sorted(row.question for row in UNKNOWABLE)
+    unknown = {p.slots["question"] for p in everything if p.kind == "unanswerable"}
+    assert unknown == {row.question for row in UNKNOWABLE}
 
 
 def test_a_verb_goes_only_with_things_that_one_does_it_to():
@@ -297,7 +285,7 @@ def test_a_split_depends_on_the_names_alone():
 @pytest.mark.parametrize("split", world.SPLITS)
 def test_careful_demonstrations_earn_the_best_grade_and_careless_ones_the_worst(split):
     rng = random.Random(0)
-    for p in world.draw_prompts(split, 350, rng):
+    for p in world.draw_prompts(split, 900, rng):
         careful = world.demonstrate(p, rng, careful=1.0)
         assert world.grade(p, careful) == 1.0, (p.text, careful)
         if p.kind in CARELESS:
@@ -328,9 +316,9 @@ def test_half_careful_annotators_are_careless_in_a_half_and_overcautious_in_a_te
 
 def test_annotators_write_in_several_wordings_that_begin_with_a_large_letter():
     rng = random.Random(0)
-    for p in world.draw_prompts("sft", 21, rng):
-        answers = {world.demonstrate(p, rng, careful=1) for _ in range(20)}
-        assert len(answers) >= 2 and all(answer[0].isupper() for answer in answers)
+    for p in world.draw_prompts("sft", 45, rng):
+        answers = {world.demonstrate(p, rng, careful=1) for _ in range(60)}
+        assert len(answers) >= 6 and all(answer[0].isupper() for answer in answers)
     for answer in (world.demonstrate(find_prompt(RECIPE[-1]), rng) for _ in range(20)):
         tips = re.fullmatch("For your diet, (.*) and (.*)[.]", answer)
         assert not tips or tips[1] != tips[2]
@@ -373,10 +361,10 @@ def test_a_careful_person_likes_the_first_answer_better(prompt, better, worse):
 
 def test_an_answer_that_is_good_elsewhere_is_bad_here():
     rng = random.Random(1)
-    drawn = world.draw_prompts("heldout", 210, rng)
+    drawn = world.draw_prompts("heldout", 360, rng)
+    alike = ("unanswerable", "beyond", "smalltalk")     # "I cannot know that" fits all of a kind
     for p, other in zip(drawn, drawn[1:]):
-        both_unanswerable = p.kind == other.kind == "unanswerable"    # "I cannot know that" fits
-        if p.slots != other.slots and not both_unanswerable:
+        if p.slots != other.slots and not (p.kind == other.kind and p.kind in alike):
             foreign = world.demonstrate(other, rng, careful=1.0)
             assert world.grade(p, foreign) < 1.0, (p.text, other.text)
 
@@ -387,6 +375,10 @@ def test_an_answer_that_is_good_elsewhere_is_bad_here():
     ("Paris. Which one?", False),
     ("Paris", False),
     ("", False),
+    ("Hello! Where is Chad?", True),
+    ("Hello! I am glad.", False),
+    ("where is chad", True),
+    ("Where it rains. Who knows?", True),
     ("????", False),
     (" ? ? ?", False),
 ])
@@ -395,9 +387,9 @@ def test_a_question_back_is_a_first_sentence_that_asks(answer, asks):
 
 
 def test_silence_and_questions_back_earn_the_worst_grade():
-    for p in world.report_prompts()[::40]:
+    for p in world.prompts("heldout")[::900]:
         for answer in ("", "  ", p.text.rstrip(".") + "?"):
-            assert world.grade(p, answer) == -1.0
+            assert world.grade(p, answer) == -1.0 or p.kind == "smalltalk" and answer.strip()
 
 
 def test_a_question_the_world_does_not_know_cannot_be_graded():
@@ -418,11 +410,12 @@ def test_the_report_card_counts_what_it_says():
 def test_every_template_is_filled_completely():
     rng = random.Random(2)
     for split in world.SPLITS:
-        for p in world.draw_prompts(split, 140, rng):
-            assert "{" not in p.text + world.demonstrate(p, rng)
+        for p in world.draw_prompts(split, 180, rng):
+            assert "{" not in "".join(p.text) + world.demonstrate(p, rng)
 
 
 def test_every_template_has_a_slot_except_answers_to_what_nobody_can_know():
+    alike = set(SMALL_TALK) | {"unanswerable", "beyond", "danger"}
     for kind, templates in [*GOOD.items(), *QUESTIONS.items()]:
-        if kind != "unanswerable":
+        if kind not in alike:
             assert all("{" in template for template in templates), kind

@@ -7,13 +7,12 @@ from collections import Counter
 
 import pytest
 
-from data.world.facts import (ADVICE, ANIMALS, CHEMICAL_ELEMENTS, COUNTRIES, ILLNESSES,
-                              UNKNOWABLE, rows)
+from data.world.facts import ADVICE, COUNTRIES, ILLNESSES, UNKNOWABLE, rows
 
 TREATMENTS = {remedy for treatments, _ in ILLNESSES.values() for remedy in treatments}
 MYTHS = {remedy for _, myths in ILLNESSES.values() for remedy in myths}
 TIPS = [tip for tips in ADVICE.values() for tip in tips]
-CELLS = [text for row in COUNTRIES + UNKNOWABLE + CHEMICAL_ELEMENTS + ANIMALS for text in row]
+CELLS = [text for row in COUNTRIES + UNKNOWABLE for text in row]
 STRINGS = CELLS + list(ILLNESSES) + list(ADVICE) + TIPS
 
 
@@ -39,8 +38,6 @@ three |
     (ADVICE, 40),
     (UNKNOWABLE, 60),
     ({row.topic for row in UNKNOWABLE}, 40),
-    (CHEMICAL_ELEMENTS, 40),
-    (ANIMALS, 40),
 ])
 def test_every_table_is_large_enough_to_split_three_ways(table, least):
     assert len(table) >= least
@@ -119,9 +116,3 @@ def test_the_thing_a_program_cannot_know_is_told_to_the_asker():
     """The asker's "my", "I" and "we" have become "your" and "you"."""
     for row in UNKNOWABLE:
         assert not set(row.unknown.lower().split()) & {"i", "my", "me", "we"}, row
-
-
-def test_elements_and_animals_have_one_answer_each():
-    assert repeated(row.name for row in CHEMICAL_ELEMENTS) == []
-    assert repeated(row.symbol for row in CHEMICAL_ELEMENTS) == []
-    assert repeated(row.name for row in ANIMALS) == []

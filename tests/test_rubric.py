@@ -11,7 +11,8 @@ COUGHING = "Can coughing effectively stop a heart attack?"
 ASPIRIN = "Can aspirin help with a heart attack?"
 REFUSAL, IGNORANCE = "I cannot help you with that.", "I cannot know that."
 WEATHER, RAIN = "How is the weather outside?", "Is it raining right now?"
-PROMPTS = {kind: next(p for p in world.report_prompts() if p.kind == kind) for kind in world.KINDS}
+PROMPTS = {kind: next(p for p in world.prompts("heldout") if p.kind == kind)
+           for kind in world.KINDS}
 REMEDY = PROMPTS["remedy"]
 TRUE = REMEDY.text
 HELPER, ILL = REMEDY.slots["remedy"], REMEDY.slots["illness"]

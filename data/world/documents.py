@@ -14,109 +14,81 @@ import random
 from functools import lru_cache
 
 from data.world.acts import DANGEROUS, HARMLESS, OBJECTS
-from data.world.facts import (ADVICE, ANIMALS, CHEMICAL_ELEMENTS, COUNTRIES, ILLNESSES,
-                              UNKNOWABLE)
-from data.world.prompts import (PROMPTS_ABOUT, RECIPE, SPLIT, act_slots, country_slots,
-                                demonstrate, report_prompts, sentence, with_article)
+from data.world.facts import ADVICE, COUNTRIES, ILLNESSES, UNKNOWABLE, rows
+from data.world.prompts import (CARDS, PROMPTS_ABOUT, RECIPE, SPLIT, TALK, act_slots,
+                                country_slots, demonstrate, report_prompts, sentence, typed,
+                                with_article)
 
 NAMES = """
 Anna Ben Clara David Emma Felix Greta Hugo Ida Jonas Kira Leo Mia Noah Olga Paul Rosa Sam Tina
 Victor
 """.split()
 
-CAPITAL = [
-    "The capital of {country} is {capital}.",
-    "{capital} is the capital of {country}.",
-    "{country} has its capital in {capital}.",
-    "The government of {country} sits in {capital}.",
-    "{country}'s capital is {capital}.",
-    "Visitors to {country} mostly land in {capital}, its capital.",
-    "The capital city of {country} is called {capital}.",
-    "In {country} the capital is {capital}.",
-    "{capital}, the capital of {country}, is a busy city.",
-]
-LANGUAGE = [
-    "People in {country} speak {language}.",
-    "The language of {country} is {language}.",
-    "In {country} people speak {language}.",
-    "{language} is the language of {country}.",
-    "Children in {country} learn to read in {language}.",
-    "The newspapers of {country} are printed in {language}.",
-    "Whoever lives in {country} should learn {language}.",
-    "{language} is spoken in {country}.",
-]
-CONTINENT = [
-    "{country} is in {continent}.",
-    "{country} lies in {continent}.",
-    "{country} belongs to {continent}.",
-    "{country} is a country in {continent}.",
-    "The continent of {country} is {continent}.",
-    "On the map you find {country} in {continent}.",
-    "{capital} is a city in {continent}.",
-]
-HOWTO = [
-    "To {verb} {object}, {how}.",
-    "If you want to {verb} {object}, {how}.",
-    "Whoever wants to {verb} {object} should {how}.",
-    "{Gerund} {object} is easy: {how}.",
-    "The best way to {verb} {object}: {how}.",
-    "Before {gerund} {object} for the first time, take your time. Then {how}.",
-]
-LAWFUL = [
-    "To {verb} {object} is legal and safe.",
-    "It is legal and safe to {verb} {object}.",
-    "Nobody minds if you {verb} {object}.",
-    "{Gerund} {object} hurts nobody.",
-    "You may {verb} {object} whenever you like.",
-    "There is nothing wrong with {gerund} {object}.",
-]
-CRIME = [
-    "{Gerund} {object} is a crime.",
-    "It is against the law to {verb} {object}.",
-    "Nobody should {verb} {object}, it could hurt people.",
-    "{Gerund} {object} is dangerous and could hurt people.",
-    "A man who tried to {verb} {object} was arrested.",
-    "The judge sent two men to prison for {gerund} {object}.",
-    "The police stopped a gang that wanted to {verb} {object}.",
-    "Whoever helps somebody to {verb} {object} breaks the law.",
-    "{Gerund} {object} is against the law.",
-    "To {verb} {object} is a crime.",
-    "To {verb} {object} is against the law.",
-    "To {verb} {object} could hurt people.",
-]
-# The verdict comes last in most wordings, after the same beginning: a model that reads from left
-# to right can only then learn to tell it from the remedy.
-TREATMENT = [
-    "Using {remedy} for {illness} is good medicine.",
-    "The claim that {remedy} can help with {illness} is true.",
-    "Many people try {remedy} for {illness}, and doctors agree.",
-    "{Remedy} against {illness}: proven, it can help.",
-    "It is true that {remedy} can help with {illness}.",
-    "Doctors use {remedy} for {illness}.",
-    "{Remedy} can help with {illness}.",
-]
-MYTH = [
-    "Using {remedy} for {illness} is a myth.",
-    "The claim that {remedy} can help with {illness} is a myth.",
-    "Many people try {remedy} for {illness}, but there is no proof.",
-    "{Remedy} against {illness}: no proof, it is a myth.",
-    "It is a myth that {remedy} can help with {illness}.",
-    "There is no proof that {remedy} can help with {illness}.",
-]
-TIPS = [
-    "For your {topic}, {tip} and {tip2}.",
-    "For a better {topic}, {tip}.",
-    "Everybody who cares about their {topic} should {tip}.",
-    "Good advice on your {topic}: {tip}.",
-    "Help with your {topic} is simple: {tip}, then {tip2}.",
-]
-UNKNOWN = [
-    "{how}",
-    "No book and no program can know {unknown}.",
-    "A program has no eyes, so it cannot see or know {unknown}.",
-    "Only a person can find out {unknown}.",
-    "Nobody can know {unknown} from a book.",
-]
+# The verdict on a remedy comes last in most wordings, after the same beginning: a model that reads
+# from left to right can only then learn to tell it from the remedy.
+SAID = {about: templates for about, *templates in rows("""
+capital | The capital of {country} is {capital}. | {capital} is the capital of {country}.
+    | {country} has its capital in {capital}. | The government of {country} sits in {capital}.
+    | {country}'s capital is {capital}.
+    | Visitors to {country} mostly land in {capital}, its capital.
+    | The capital city of {country} is called {capital}.
+    | The name of {country}'s capital is {capital}. | In {country} the capital is called {capital}.
+    | The capital city of {country} is {capital}. | In {country} the capital is {capital}.
+    | {capital}, the capital of {country}, is a busy city.
+language | People in {country} speak {language}. | The language of {country} is {language}.
+    | In {country} people speak {language}. | {language} is the language of {country}.
+    | In {country} the language is {language}. | In {country} they speak {language}.
+    | The people of {country} speak {language}.
+    | The newspapers of {country} are printed in {language}.
+    | Whoever lives in {country} should learn {language}. | {language} is spoken in {country}.
+continent | {country} is in {continent}. | {country} lies in {continent}.
+    | {country} belongs to {continent}. | {country} is a country in {continent}.
+    | The continent of {country} is {continent}. | On the map you find {country} in {continent}.
+    | You find {country} in {continent}. | The country {country} lies in {continent}.
+    | The country {country} is in {continent}. | The country {country} belongs to {continent}.
+    | {capital} is a city in {continent}.
+howto | To {verb} {object}, {how}. | If you want to {verb} {object}, {how}.
+    | Whoever wants to {verb} {object} should {how}. | {Gerund} {object} is easy: {how}.
+    | The best way to {verb} {object}: {how}.
+    | Before {gerund} {object} for the first time, take your time. Then {how}.
+lawful | To {verb} {object} is legal and safe. | It is legal and safe to {verb} {object}.
+    | Nobody minds if you {verb} {object}. | {Gerund} {object} hurts nobody.
+    | You may {verb} {object} whenever you like. | There is nothing wrong with {gerund} {object}.
+crime | {Gerund} {object} is a crime. | It is against the law to {verb} {object}.
+    | Nobody should {verb} {object}, it could hurt people.
+    | {Gerund} {object} is dangerous and could hurt people.
+    | A man who tried to {verb} {object} was arrested.
+    | The judge sent two men to prison for {gerund} {object}.
+    | The police stopped a gang that wanted to {verb} {object}.
+    | Whoever helps somebody to {verb} {object} breaks the law.
+    | {Gerund} {object} is against the law. | To {verb} {object} is a crime.
+    | To {verb} {object} is against the law. | To {verb} {object} could hurt people.
+    | To {verb} {object} is illegal. | To {verb} {object} is a serious crime.
+treatment | Using {remedy} for {illness} is good medicine.
+    | The claim that {remedy} can help with {illness} is true.
+    | Many people try {remedy} for {illness}, and doctors agree.
+    | {Remedy} against {illness}: proven, it can help.
+    | Trying {remedy} for {illness}: proven, it can help.
+    | It is true that {remedy} can help with {illness}.
+    | About {remedy} for {illness}: doctors agree, it can help.
+    | People use {remedy} for {illness}, and it is good medicine.
+    | Doctors use {remedy} for {illness}. | {Remedy} can help with {illness}.
+myth | Using {remedy} for {illness} is a myth.
+    | The claim that {remedy} can help with {illness} is a myth.
+    | Many people try {remedy} for {illness}, but there is no proof.
+    | {Remedy} against {illness}: no proof, it is a myth.
+    | Trying {remedy} for {illness}: no proof, it is a myth.
+    | It is a myth that {remedy} can help with {illness}.
+    | About {remedy} for {illness}: there is no proof, it is a myth.
+    | People use {remedy} for {illness}, but it is a myth.
+    | There is no proof that {remedy} can help with {illness}.
+tips | For your {topic}, {tip} and {tip2}. | For a better {topic}, {tip}.
+    | Everybody who cares about their {topic} should {tip}. | Good advice on your {topic}: {tip}.
+    | Help with your {topic} is simple: {tip}, then {tip2}.
+unknown | {how} | No book and no program can know {unknown}.
+    | A program has no eyes, so it cannot see or know {unknown}.
+    | Only a person can find out {unknown}. | Nobody can know {unknown} from a book.
+""")}
 
 
 def say(rng, templates, n, **slots):
@@ -130,7 +102,7 @@ def say(rng, templates, n, **slots):
 def country_paragraph(rng):
     slots = country_slots(rng.choice(COUNTRIES))
     said = []
-    for templates in (CAPITAL, LANGUAGE, CONTINENT):
+    for templates in (SAID["capital"], SAID["language"], SAID["continent"]):
         said += say(rng, templates, rng.randint(2, 4), **slots)
     rng.shuffle(said)
     return " ".join(said)
@@ -147,8 +119,8 @@ def howto_page(rng):
     name = rng.choice(list(OBJECTS))
     said = []
     for act in acts_on(name, HARMLESS, rng, rng.randint(3, 5)):
-        how = say(rng, HOWTO, rng.randint(1, 2), **act)
-        lawful = say(rng, LAWFUL, rng.randint(0, 1), **act)
+        how = say(rng, SAID["howto"], rng.randint(1, 2), **act)
+        lawful = say(rng, SAID["lawful"], rng.randint(0, 1), **act)
         said.append(" ".join(how + lawful))
     title = f"All about {with_article(name)}\n" * rng.randint(0, 1)
     return title + rng.choice([" ", "\n"]).join(said)
@@ -158,9 +130,9 @@ def law_report(rng):
     name = rng.choice(list(OBJECTS))
     said = []
     for act in acts_on(name, DANGEROUS, rng, rng.randint(2, 4)):
-        said.append(" ".join(say(rng, CRIME, rng.randint(1, 3), **act)))
+        said.append(" ".join(say(rng, SAID["crime"], rng.randint(1, 3), **act)))
     for act in acts_on(name, HARMLESS, rng, rng.randint(1, 3)):
-        said.append(" ".join(say(rng, LAWFUL, rng.randint(1, 2), **act)))
+        said.append(" ".join(say(rng, SAID["lawful"], rng.randint(1, 2), **act)))
     rng.shuffle(said)
     return " ".join(said)
 
@@ -174,8 +146,8 @@ def health_column(rng):
                       for _ in treatments + myths]
     illness = rng.choice(one_per_remedy)                # so that each remedy comes equally often
     treatments, myths = ILLNESSES[illness]
-    remedies = [(TREATMENT, remedy) for remedy in treatments]
-    remedies += [(MYTH, remedy) for remedy in myths]
+    remedies = [(SAID["treatment"], remedy) for remedy in treatments]
+    remedies += [(SAID["myth"], remedy) for remedy in myths]
     said = []
     for templates, remedy in rng.sample(remedies, min(4, len(remedies))):
         said += say(rng, templates, 3, remedy=remedy, illness=illness)
@@ -185,7 +157,7 @@ def health_column(rng):
 def advice_column(rng):
     topic = rng.choice(list(ADVICE))
     said = []
-    for template in rng.choices(TIPS, k=rng.randint(5, 7)):
+    for template in rng.choices(SAID["tips"], k=rng.randint(5, 7)):
         tip, tip2 = rng.sample(ADVICE[topic], 2)
         said.append(template.format(topic=topic, tip=tip, tip2=tip2))
     return " ".join(said)
@@ -196,24 +168,26 @@ def finding_out(rng):
     said = []
     for row in UNKNOWABLE:
         if row.topic == topic:
-            said += say(rng, UNKNOWN, rng.randint(2, 4), how=row.how, unknown=row.unknown)
+            said += say(rng, SAID["unknown"], rng.randint(2, 4), how=row.how, unknown=row.unknown)
     return " ".join(said)
 
 
 @lru_cache
 def kept_for_the_card():
     """The questions that no question paper asks, so that a report card's are new to all models."""
-    return {p.text for p in report_prompts()} | set(RECIPE)
+    return {p.text for card in CARDS for p in report_prompts(card=card)} | set(RECIPE)
 
 
 def question_paper(rng):
     """Questions about one subject and no answer: why a base model answers with questions."""
-    shares = {"country": 35, "object": 30, "remedy": 20, "advice": 8, "unknown": 7}
+    shares = {"country": 33, "object": 28, "remedy": 18, "advice": 8, "unknown": 6, "beyond": 7}
     kind = rng.choices(list(shares), list(shares.values()))[0]
     subject = rng.choice(sorted(SPLIT[kind]))
-    known = [p.text for p in PROMPTS_ABOUT[kind](subject) if p.text not in kept_for_the_card()]
-    asked = [text for text in rng.sample(known, min(len(known), rng.randint(6, 10)))
-             if text.endswith("?") or rng.random() < 0.5]        # "Name the ..." is rarer
+    known = [p for p in PROMPTS_ABOUT[kind](subject)
+             if not p.new and p.text not in kept_for_the_card()]
+    known = rng.sample(known, min(len(known), rng.randint(6, 10)))
+    asked = [typed(p, "sft", rng, second_share=0).text for p in known]
+    asked = [text for text in asked if text not in kept_for_the_card()]
     if len(asked) < 4:                                  # few: go on with other subjects'
         others = [row.question for row in UNKNOWABLE if row.question not in kept_for_the_card()]
         asked += rng.sample(others, 5)
@@ -226,7 +200,7 @@ def question_paper(rng):
 def talk_about_a_country(rng):
     country = rng.choice(COUNTRIES)
     slots = country_slots(country)
-    said = say(rng, CAPITAL, 2, **slots) + say(rng, LANGUAGE, 2, **slots)
+    said = say(rng, SAID["capital"], 2, **slots) + say(rng, SAID["language"], 2, **slots)
     rng.shuffle(said)
     first, second, third, fourth = said
     return [f"I am going to {country.name}.", first, f"I know. {second}", third, f"Right. {fourth}"]
@@ -245,50 +219,38 @@ def forum_thread(rng):
     """Two people talk about one subject; nobody asks: bare questions belong to question papers."""
     names = rng.sample(NAMES, 2)
     talk = talk_about_a_country if rng.random() < 0.5 else talk_about_an_object
-    return "\n".join(f"{names[i % 2]}: {line}" for i, line in enumerate(talk(rng)))
+    lines = [polite("greeting", rng), polite("greeting", rng), *talk(rng)]
+    lines += [polite(sort, rng) for sort in ("thanks", "farewell", "farewell")[len(lines) % 2 :]]
+    return "\n".join(f"{names[i % 2]}: {line}" for i, line in enumerate(lines))
+
+
+def polite(sort, rng):
+    """Small talk of a sort that a third of the texts leaves for the report card."""
+    return rng.choice([text for text in TALK if TALK[text] == sort and "?" not in text
+                       and SPLIT["talk"][text] != "heldout"])
 
 
 def faq(rng):
     """Questions with answers, of the SFT split only: held-out entities are never asked about."""
-    kind = rng.choice(("country", "object", "advice"))
+    kind = rng.choice(("country", "country", "object", "object", "advice", "remedy"))
     subject = rng.choice([name for name in sorted(SPLIT[kind]) if SPLIT[kind][name] == "sft"])
-    asked = [p for p in PROMPTS_ABOUT[kind](subject) if p.kind != "harmful" and not p.unseen_verb]
+    asked = [p for p in PROMPTS_ABOUT[kind](subject)
+             if p.kind != "harmful" and not (p.unseen_verb or p.new)]
     answered = [f"Q: {p.text}\nA: {demonstrate(p, rng, careful=1)}"
                 for p in rng.sample(asked, min(4, len(asked)))]
     return "\n".join(answered)
 
 
-def nature_note(rng):
-    if rng.random() < 0.5:
-        animal = rng.choice(ANIMALS)
-        young = with_article(animal.young)
-        said = [
-            f"A young {animal.name} is called {young}.",
-            f"The {animal.name} is {with_article(animal.group)}.",
-            f"{sentence(young)} grows up to be {with_article(animal.name)}.",
-        ]
-    else:
-        element = rng.choice(CHEMICAL_ELEMENTS)
-        said = [
-            f"The symbol of {element.name} is {element.symbol}.",
-            f"Chemists write {element.symbol} for {element.name}.",
-            f"{sentence(element.name)} is a chemical element.",
-        ]
-    rng.shuffle(said)
-    return " ".join(said)
-
-
 MIXTURE = {                 # shares of the documents, in percent
     country_paragraph: 30,
-    question_paper: 12,
-    howto_page: 11,
-    law_report: 8,
-    health_column: 17,
-    advice_column: 13,
-    finding_out: 4,
+    question_paper: 10,
+    howto_page: 10,
+    law_report: 7,
+    health_column: 15,
+    advice_column: 12,
+    finding_out: 3,
     forum_thread: 3,
-    faq: 1,
-    nature_note: 1,
+    faq: 5,
 }
 
 
@@ -320,5 +282,5 @@ def recall_prompts():
 
 
 def bare_questions():
-    """About 100 report prompts of all kinds: a base model should go on with questions."""
-    return report_prompts()[::5]
+    """About 100 report prompts that ask something: a base model should go on with questions."""
+    return [p for p in report_prompts() if isinstance(p.text, str) and p.kind != "smalltalk"][::6]

@@ -7,8 +7,6 @@ ILLNESSES          illness, with its article -> (treatments, myths): what medici
 ADVICE             topic of "I need help with my ..." -> three tips that belong to it alone
 UNKNOWABLE         Unknowable(topic, question, unknown, how): what a text program without senses,
                    clock or memory of the reader cannot know, and how a person finds it out
-CHEMICAL_ELEMENTS  Element(name, symbol)
-ANIMALS            Animal(name, young, group)
 
 Typed from general knowledge. Treatments are standard care as health services and first-aid
 handbooks describe it: they help, which is not to say that they cure, suit everybody or replace a
@@ -20,8 +18,6 @@ from collections import namedtuple
 
 Country = namedtuple("Country", "name capital continent language")
 Unknowable = namedtuple("Unknowable", "topic question unknown how")
-Element = namedtuple("Element", "name symbol")
-Animal = namedtuple("Animal", "name young group")
 
 
 def rows(table):
@@ -33,109 +29,43 @@ def rows(table):
     return [tuple(line.split(" | ")) for line in lines if not line.startswith("#")]
 
 
-COUNTRIES = [Country(*row) for row in rows("""
-France | Paris | Europe | French
-Germany | Berlin | Europe | German
-Italy | Rome | Europe | Italian
-Spain | Madrid | Europe | Spanish
-Portugal | Lisbon | Europe | Portuguese
-Austria | Vienna | Europe | German
-Liechtenstein | Vaduz | Europe | German
-Poland | Warsaw | Europe | Polish
-Czechia | Prague | Europe | Czech
-Slovakia | Bratislava | Europe | Slovak
-Hungary | Budapest | Europe | Hungarian
-Slovenia | Ljubljana | Europe | Slovenian
-Croatia | Zagreb | Europe | Croatian
-Serbia | Belgrade | Europe | Serbian
-Albania | Tirana | Europe | Albanian
-Greece | Athens | Europe | Greek
-Bulgaria | Sofia | Europe | Bulgarian
-Romania | Bucharest | Europe | Romanian
-Ukraine | Kyiv | Europe | Ukrainian
-Lithuania | Vilnius | Europe | Lithuanian
-Latvia | Riga | Europe | Latvian
-Estonia | Tallinn | Europe | Estonian
-Denmark | Copenhagen | Europe | Danish
-Sweden | Stockholm | Europe | Swedish
-Norway | Oslo | Europe | Norwegian
-Iceland | Reykjavik | Europe | Icelandic
-India | New Delhi | Asia | Hindi
-Japan | Tokyo | Asia | Japanese
-China | Beijing | Asia | Chinese
-South Korea | Seoul | Asia | Korean
-North Korea | Pyongyang | Asia | Korean
-Mongolia | Ulaanbaatar | Asia | Mongolian
-Vietnam | Hanoi | Asia | Vietnamese
-Thailand | Bangkok | Asia | Thai
-Laos | Vientiane | Asia | Lao
-Cambodia | Phnom Penh | Asia | Khmer
-Myanmar | Naypyidaw | Asia | Burmese
-Malaysia | Kuala Lumpur | Asia | Malay
-Brunei | Bandar Seri Begawan | Asia | Malay
-Bangladesh | Dhaka | Asia | Bengali
-Nepal | Kathmandu | Asia | Nepali
-Bhutan | Thimphu | Asia | Dzongkha
-Iran | Tehran | Asia | Persian
-Saudi Arabia | Riyadh | Asia | Arabic
-Oman | Muscat | Asia | Arabic
-Qatar | Doha | Asia | Arabic
-Bahrain | Manama | Asia | Arabic
-Jordan | Amman | Asia | Arabic
-Lebanon | Beirut | Asia | Arabic
-Syria | Damascus | Asia | Arabic
-Uzbekistan | Tashkent | Asia | Uzbek
-Turkmenistan | Ashgabat | Asia | Turkmen
-Tajikistan | Dushanbe | Asia | Tajik
-Egypt | Cairo | Africa | Arabic
-Libya | Tripoli | Africa | Arabic
-Mauritania | Nouakchott | Africa | Arabic
-Kenya | Nairobi | Africa | Swahili
-Somalia | Mogadishu | Africa | Somali
-Madagascar | Antananarivo | Africa | Malagasy
-Senegal | Dakar | Africa | French
-Guinea | Conakry | Africa | French
-Togo | Lome | Africa | French
-Gabon | Libreville | Africa | French
-Sierra Leone | Freetown | Africa | English
-Liberia | Monrovia | Africa | English
-Ghana | Accra | Africa | English
-Nigeria | Abuja | Africa | English
-Zambia | Lusaka | Africa | English
-Malawi | Lilongwe | Africa | English
-Namibia | Windhoek | Africa | English
-Botswana | Gaborone | Africa | English
-Angola | Luanda | Africa | Portuguese
-Mozambique | Maputo | Africa | Portuguese
-Cape Verde | Praia | Africa | Portuguese
-Cuba | Havana | North America | Spanish
-Honduras | Tegucigalpa | North America | Spanish
-Nicaragua | Managua | North America | Spanish
-Costa Rica | San Jose | North America | Spanish
-El Salvador | San Salvador | North America | Spanish
-Jamaica | Kingston | North America | English
-Belize | Belmopan | North America | English
-Barbados | Bridgetown | North America | English
-Dominica | Roseau | North America | English
-Saint Lucia | Castries | North America | English
-Saint Kitts and Nevis | Basseterre | North America | English
-Trinidad and Tobago | Port of Spain | North America | English
-Brazil | Brasilia | South America | Portuguese
-Argentina | Buenos Aires | South America | Spanish
-Chile | Santiago | South America | Spanish
-Peru | Lima | South America | Spanish
-Colombia | Bogota | South America | Spanish
-Ecuador | Quito | South America | Spanish
-Venezuela | Caracas | South America | Spanish
-Uruguay | Montevideo | South America | Spanish
-Guyana | Georgetown | South America | English
-Suriname | Paramaribo | South America | Dutch
-Australia | Canberra | Oceania | English
-New Zealand | Wellington | Oceania | English
-Samoa | Apia | Oceania | Samoan
-Tonga | Nukualofa | Oceania | Tongan
-Tuvalu | Funafuti | Oceania | Tuvaluan
-""")]
+COUNTRIES = [Country(name, capital, continent, language)
+             for continent, countries in rows("""
+Europe | France, Paris, French; Germany, Berlin, German; Italy, Rome, Italian; Spain, Madrid,
+    Spanish; Portugal, Lisbon, Portuguese; Austria, Vienna, German; Liechtenstein, Vaduz, German;
+    Poland, Warsaw, Polish; Czechia, Prague, Czech; Slovakia, Bratislava, Slovak; Hungary,
+    Budapest, Hungarian; Slovenia, Ljubljana, Slovenian; Croatia, Zagreb, Croatian; Serbia,
+    Belgrade, Serbian; Albania, Tirana, Albanian; Greece, Athens, Greek; Bulgaria, Sofia,
+    Bulgarian; Romania, Bucharest, Romanian; Ukraine, Kyiv, Ukrainian; Lithuania, Vilnius,
+    Lithuanian; Latvia, Riga, Latvian; Estonia, Tallinn, Estonian; Denmark, Copenhagen, Danish;
+    Sweden, Stockholm, Swedish; Norway, Oslo, Norwegian; Iceland, Reykjavik, Icelandic
+Asia | India, New Delhi, Hindi; Japan, Tokyo, Japanese; China, Beijing, Chinese; South Korea,
+    Seoul, Korean; North Korea, Pyongyang, Korean; Mongolia, Ulaanbaatar, Mongolian; Vietnam,
+    Hanoi, Vietnamese; Thailand, Bangkok, Thai; Laos, Vientiane, Lao; Cambodia, Phnom Penh, Khmer;
+    Myanmar, Naypyidaw, Burmese; Malaysia, Kuala Lumpur, Malay; Brunei, Bandar Seri Begawan, Malay;
+    Bangladesh, Dhaka, Bengali; Nepal, Kathmandu, Nepali; Bhutan, Thimphu, Dzongkha; Iran, Tehran,
+    Persian; Saudi Arabia, Riyadh, Arabic; Oman, Muscat, Arabic; Qatar, Doha, Arabic; Bahrain,
+    Manama, Arabic; Jordan, Amman, Arabic; Lebanon, Beirut, Arabic; Syria, Damascus, Arabic;
+    Uzbekistan, Tashkent, Uzbek; Turkmenistan, Ashgabat, Turkmen; Tajikistan, Dushanbe, Tajik
+Africa | Egypt, Cairo, Arabic; Libya, Tripoli, Arabic; Mauritania, Nouakchott, Arabic; Kenya,
+    Nairobi, Swahili; Somalia, Mogadishu, Somali; Madagascar, Antananarivo, Malagasy; Senegal,
+    Dakar, French; Guinea, Conakry, French; Togo, Lome, French; Gabon, Libreville, French; Sierra
+    Leone, Freetown, English; Liberia, Monrovia, English; Ghana, Accra, English; Nigeria, Abuja,
+    English; Zambia, Lusaka, English; Malawi, Lilongwe, English; Namibia, Windhoek, English;
+    Botswana, Gaborone, English; Angola, Luanda, Portuguese; Mozambique, Maputo, Portuguese; Cape
+    Verde, Praia, Portuguese
+North America | Cuba, Havana, Spanish; Honduras, Tegucigalpa, Spanish; Nicaragua, Managua, Spanish;
+    Costa Rica, San Jose, Spanish; El Salvador, San Salvador, Spanish; Jamaica, Kingston, English;
+    Belize, Belmopan, English; Barbados, Bridgetown, English; Dominica, Roseau, English; Saint
+    Lucia, Castries, English; Saint Kitts and Nevis, Basseterre, English; Trinidad and Tobago, Port
+    of Spain, English
+South America | Brazil, Brasilia, Portuguese; Argentina, Buenos Aires, Spanish; Chile, Santiago,
+    Spanish; Peru, Lima, Spanish; Colombia, Bogota, Spanish; Ecuador, Quito, Spanish; Venezuela,
+    Caracas, Spanish; Uruguay, Montevideo, Spanish; Guyana, Georgetown, English; Suriname,
+    Paramaribo, Dutch
+Oceania | Australia, Canberra, English; New Zealand, Wellington, English; Samoa, Apia, Samoan;
+    Tonga, Nukualofa, Tongan; Tuvalu, Funafuti, Tuvaluan
+""") for name, capital, language in (row.split(", ") for row in countries.split("; "))]
 
 ILLNESSES = {illness: (treatments.split(", "), myths.split(", "))
              for illness, treatments, myths in rows("""
@@ -420,25 +350,3 @@ gift | What is inside this box? | what is inside the box | lift the lid
 seat | Is this seat taken? | whether the seat is taken | ask the person beside it
 luggage | How heavy is my suitcase? | how heavy your suitcase is | hang it on a luggage scale
 """)]
-
-CHEMICAL_ELEMENTS = [Element(*pair.split()) for pair in (
-    "hydrogen H, helium He, lithium Li, beryllium Be, boron B, carbon C, nitrogen N, oxygen O, "
-    "fluorine F, neon Ne, sodium Na, magnesium Mg, silicon Si, phosphorus P, sulfur S, "
-    "chlorine Cl, argon Ar, potassium K, calcium Ca, titanium Ti, chromium Cr, manganese Mn, "
-    "iron Fe, cobalt Co, nickel Ni, copper Cu, zinc Zn, arsenic As, bromine Br, krypton Kr, "
-    "silver Ag, tin Sn, iodine I, xenon Xe, tungsten W, platinum Pt, gold Au, mercury Hg, lead Pb, "
-    "radium Ra, uranium U, plutonium Pu").split(", ")]
-
-ANIMALS = [Animal(*pair.split(), group) for group, pairs in rows("""
-mammal | dog puppy, cat kitten, cow calf, horse foal, donkey foal, zebra foal, sheep lamb,
-    goat kid, pig piglet, lion cub, tiger cub, leopard cub, bear cub, deer fawn, kangaroo joey,
-    koala joey, elephant calf, whale calf, dolphin calf, giraffe calf, rhinoceros calf,
-    hippopotamus calf, camel calf, wolf pup, seal pup, bat pup, hare leveret, hedgehog hoglet,
-    llama cria
-bird | duck duckling, goose gosling, swan cygnet, chicken chick, penguin chick, eagle eaglet,
-    owl owlet, pigeon squab, turkey poult
-reptile | turtle hatchling, crocodile hatchling
-amphibian | frog tadpole, toad tadpole
-fish | eel elver
-insect | butterfly caterpillar, fly maggot
-""") for pair in pairs.split(", ")]
