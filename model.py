@@ -402,8 +402,7 @@ def make_optimizer(model, learning_rate, weight_decay=0.1, muon_rate=None):
     return Muon(groups)
 
 
-FALLS = {"none": lambda way: 1.0,
-                                                # share of the way, 0 to 1 -> share of the peak
+FALLS = {                                       # share of the way, 0 to 1 -> share of the peak
     "linear": lambda way: 1 - way,                                          # Bergsma 2025
     "cosine": lambda way: 0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * way)),  # Brown 2020
 }

@@ -27,20 +27,18 @@ from run.rows import by_length, share_context
 @dataclass
 class Config(run.CommonConfig):
     data: tuple = flag((), "prompts: text files, one a line (without it: the tiny world's)")
-    steps: int = flag(60, "iterations: each rolls out, then learns from it", quick=3, least=1)
+    steps: int = flag(50, "iterations: each rolls out, then learns from it", quick=3, least=1)
     episodes: int = flag(128, "prompts answered an iteration", quick=32, least=2)
     ppo_epochs: int = flag(2, "passes over a roll-out", least=1)
     minibatch: int = flag(64, "episodes an update", quick=16, least=1)
-    learning_rate: float = flag(3e-4, "of the policy", least=0.0)
-    critic_learning_rate: float = flag(6e-4, "of the critic", least=0.0)
-    warmup: int = flag(0, "iterations", least=0)
-    fall: str = flag("cosine", "of the rates", choices=("cosine", "linear", "none"))
+    learning_rate: float = flag(3e-4, "of the policy; falls to a tenth along a cosine", least=0.0)
+    critic_learning_rate: float = flag(6e-4, "of the critic; falls likewise", least=0.0)
     beta: float = flag(0.2, "price of a nat of KL from the SFT reference", least=0.0)
     gamma: float = flag(1.0, "discount: none, an answer is short", least=0.0)
     lam: float = flag(0.95, "of GAE: 1 trusts returns only, 0 the next guess", least=0.0)
     clip: float = flag(0.2, "how far the ratio may leave 1 before its gradient stops", least=0.0)
     no_end_penalty: float = flag(1.0, "off the score of an answer that does not end", least=0.0)
-    max_new_tokens: int = flag(0, "the longest answer (0: 32, or half the context)", least=0)
+    max_new_tokens: int = flag(0, "the longest answer (0: 24, or half the context)", least=0)
     best_of: int = flag(8, "answers to choose from in the best-of-n column", quick=2, least=1)
     save_every: int = flag(10, "iterations between saves for --resume", quick=1, least=1)
 
@@ -223,7 +221,7 @@ def train(state, config):
     progress = run.Progress(config.steps, len(state.rows), name="iteration")
     for step in range(len(state.rows), config.steps):
         started, updates = time.time(), []
-        share = schedule(step, config.steps, config.warmup, config.fall)
+        share = schedule(step, config.steps, warmup=0)
         prompts = state.prompts(config.episodes)
         rollout = sample_rollout(state, prompts)
         rewards = score_minus_kl(rollout, config.beta)                          # (B, T-1)

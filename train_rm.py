@@ -36,12 +36,12 @@ class Config(run.CommonConfig):
                            "and ranked here)")
     labeler: str = flag("scripted", "scripted (the rubric, with noise) or person: you rank the "
                                     "answers at the terminal", choices=("scripted", "person"))
-    prompts: int = flag(3000, "prompts to rank answers of", quick=96, least=8)
+    prompts: int = flag(3300, "prompts to rank answers of", quick=96, least=8)
     sampled: int = flag(3, "answers a prompt that the SFT model samples", least=1)
     foreign: int = flag(3, "answers a prompt that belong to other prompts: good elsewhere, wrong "
                            "here", least=0)
     noise: float = flag(0.12, "share of answers that the scripted labeler misjudges", least=0.0)
-    heldout_prompts: int = flag(420, "held-out prompts to measure agreement on", quick=42, least=7)
+    heldout_prompts: int = flag(450, "held-out prompts to measure agreement on", quick=45, least=9)
     steps: int = flag(0, "optimizer steps (0: one pass over the rankings; more passes learn the "
                          "labeler's mistakes)", least=0)
     batch_size: int = flag(16, "prompts a step, each with all its answers", least=1)

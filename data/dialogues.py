@@ -11,7 +11,7 @@ from data.gather import whole_characters
 from run import UserError
 
 PAIR = 'each line needs {"prompt": ..., "response": ...}'
-RANKING = ('each line needs {"prompt": text, "answers": [two texts or more], '
+RANKING = ('each line needs {"prompt": text or [question, answer, question], "answers": [two texts or more], '
            '"ranks": [a number for each, 1 the best]}')
 PROMPT = "each line needs a prompt"
 
@@ -23,7 +23,8 @@ def read_pairs(paths):
 
 
 def read_rankings(paths):
-    """[{"prompt", "answers", "ranks"}], rank 1 the best."""
+    """[{"prompt", "answers", "ranks"}], rank 1 the best; a prompt is a text or a list of texts, a
+    dialogue that ends in a question."""
     return read_rows(paths, ranking, f".jsonl files, {RANKING}", f"no rankings in there; {RANKING}")
 
 
@@ -92,7 +93,8 @@ def ranking(line):
     prompt, answers, ranks = (row.get(name) for name in ("prompt", "answers", "ranks"))
     lists = answers, ranks, row.get("ended", ranks)
     alike = all(isinstance(x, list) and len(x) == len(answers) > 1 for x in lists)
-    if not (alike and all(isinstance(text, str) for text in (prompt, *answers))
+    turns = prompt if isinstance(prompt, list) else [prompt]        # a dialogue's texts, or one
+    if not (alike and len(turns) % 2 and all(isinstance(text, str) for text in (*turns, *answers))
             and all(isinstance(rank, (int, float)) for rank in ranks)):
         raise ValueError(f"is no ranking: {RANKING}")
     return row

@@ -17,7 +17,7 @@ from model import __doc__ as model_doc
 from model import END, ScalarGPT, choose, encode_chat, encode_prompt, load_checkpoint
 
 
-def ask(model, tokenizer, questions, max_new_tokens=32, temperature=0.0, generator=None, chat=True):
+def ask(model, tokenizer, questions, max_new_tokens=24, temperature=0.0, generator=None, chat=True):
     """Each question on its own -> [(answer, ended)]; ended: the model itself closed the answer.
     chat=False asks a base model, which goes on with the bare question."""
     end, answers = tokenizer.special_tokens[END], []

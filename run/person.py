@@ -10,10 +10,10 @@ def rank_in_person(rows, path, rankings):
     """[{"prompt", "answers"}] -> those that were ranked, with "ranks". Each ranking is written to
     `path` when it is given; rankings: those that stand there, which are not asked for again."""
     rankings = list(rankings)
-    done = {(ranking["prompt"], *ranking["answers"]) for ranking in rankings}
+    done = {json.dumps([ranking["prompt"], ranking["answers"]]) for ranking in rankings}
     with open(path, "a" if rankings else "w", encoding="utf-8") as file:
         for number, row in enumerate(rows, 1):
-            if (row["prompt"], *row["answers"]) in done:
+            if json.dumps([row["prompt"], row["answers"]]) in done:
                 continue
             ranks = ask_person(row["prompt"], row["answers"], number, len(rows))
             if ranks is None:
@@ -33,8 +33,9 @@ def need_a_terminal():
 
 def ask_person(prompt, answers, number, total):
     """Shows the answers; the person types their numbers from best to worst. Returns ranks, None
-    for enough."""
-    print(f"\n[{number}/{total}] {prompt}")
+    for enough. prompt: a text, or the texts of a dialogue up to its last question."""
+    texts = [prompt] if isinstance(prompt, str) else prompt
+    print(f"\n[{number}/{total}]", "\n   ".join(texts))
     for i, answer in enumerate(answers, 1):
         print(f"   {i}. {answer}")
     while True:

@@ -7,9 +7,9 @@ from run import UserError
 
 
 def share_context(max_new_tokens, context):
-    """-> (tokens of the longest answer, tokens left for the prompt). 0 stands for 32, or half of
-    a context under 64. Raises UserError where nothing is left."""
-    longest = max_new_tokens or min(32, context // 2)
+    """-> (tokens of the longest answer, tokens left for the prompt). 0 stands for 24, or half of
+    a context under 48. Raises UserError where nothing is left."""
+    longest = max_new_tokens or min(24, context // 2)
     if longest > context - 8:
         raise UserError(f"--max-new-tokens {longest} leaves no room for a question in the "
                         f"model's context of {context} tokens: give {context // 2}")

@@ -157,6 +157,10 @@ def test_each_pass_over_a_roll_out_learns_from_each_episode_once_in_a_new_order(
     assert len({tuple(order) for order in seen}) == 3
 
 
+def prompts(*texts):
+    return [world.Prompt("own", text, {}, text) for text in texts]
+
+
 @pytest.fixture(scope="module", autouse=True)
 def each_checkpoint_is_read_once():
     """For the time it takes; who loads the same file again gets a copy of the model."""
@@ -181,7 +185,7 @@ def state(small_out):
 
 @pytest.fixture(scope="module")
 def sampled(state):
-    return train_ppo.sample_rollout(state, [INDIA, BANK, "Hi, I need help with my diet."])
+    return train_ppo.sample_rollout(state, prompts(INDIA, BANK, "Hi, I need help with my diet."))
 
 
 def test_ratio_is_one_and_kl_zero_before_the_first_update(state, sampled):
@@ -206,11 +210,11 @@ def moved(small_out):
 
 
 def test_a_roll_out_holds_prompts_answers_and_what_each_network_says_of_them(moved):
-    questions = [prompt.text for prompt in world.draw_prompts("ppo", 24, random.Random(0))]
-    r, end = train_ppo.sample_rollout(moved, questions), moved.tokenizer.special_tokens[M.END]
+    asked = world.draw_prompts("ppo", 24, random.Random(0))
+    r, end = train_ppo.sample_rollout(moved, asked), moved.tokenizer.special_tokens[M.END]
     lengths = r.mask.sum(1).long()
-    for row, mask, length, ended, question in zip(r.tokens, r.mask, lengths, r.ended, questions):
-        prompt = M.encode_prompt(moved.tokenizer, question)[-44:]       # 64 less 20 for the answer
+    for row, mask, length, ended, p in zip(r.tokens, r.mask, lengths, r.ended, asked):
+        prompt = M.encode_prompt(moved.tokenizer, p.text)[-44:]         # 64 less 20 for the answer
         answer = row[len(prompt) : len(prompt) + length].tolist()
         assert row[: len(prompt)].tolist() == prompt and ended == (answer[-1] == end)
         assert end not in answer[:-1] and (ended or length == 20)
@@ -228,15 +232,15 @@ def test_a_roll_out_holds_prompts_answers_and_what_each_network_says_of_them(mov
 
 def test_a_question_longer_than_the_room_keeps_its_end(moved):
     long = "word " * 60
-    r = train_ppo.sample_rollout(moved, [long])
+    r = train_ppo.sample_rollout(moved, prompts(long))
     whole = M.encode_prompt(moved.tokenizer, long)
     assert r.tokens[0, :44].tolist() == whole[-44:] and r.mask[0, :43].sum() == 0
 
 
 def test_the_gold_reward_is_the_mean_grade_of_what_was_answered(state, monkeypatch):
-    monkeypatch.setattr(world, "grade", lambda question, answer: {
+    monkeypatch.setattr(world, "grade", lambda prompt, answer: {
         (INDIA, "New Delhi."): 1, (BANK, "No, never!"): 3, (BANK, "Take a gun"): -1
-    }[question, answer])
+    }[prompt.text, answer])
     asked = [(INDIA, "New Delhi."), (BANK, "No, never!"), (BANK, "Take a gun")]
     rows = [M.encode_chat(state.tokenizer, [pair]) for pair in asked]
     rows[2].pop()                                           # an answer that did not end
@@ -245,7 +249,7 @@ def test_the_gold_reward_is_the_mean_grade_of_what_was_answered(state, monkeypat
     for i, (question, _) in enumerate(asked):
         mask[i, len(M.encode_prompt(state.tokenizer, question)) - 1 : int(lengths[i]) - 1] = 1
     r = rollout(tokens=tokens, mask=mask)
-    assert train_ppo.gold_reward(state, [question for question, _ in asked], r) == 1
+    assert train_ppo.gold_reward(state, prompts(INDIA, BANK, BANK), r) == 1
 
 
 def test_a_score_is_the_mean_over_the_answer_whatever_the_padding(state):
@@ -281,7 +285,7 @@ def test_the_scores_of_the_sft_model_are_made_mean_zero_and_deviation_one(small_
     config = train_ppo.Config(out=small_out, max_new_tokens=12, episodes=16)
     state, other = (train_ppo.Training(config, "cpu") for _ in range(2))
     state.begin()
-    first = train_ppo.sample_rollout(other, other.questions(64))        # the same 64 answers
+    first = train_ppo.sample_rollout(other, other.prompts(64))        # the same 64 answers
     raw = train_ppo.answer_scores(other.reward_model, first.tokens, first.mask)
     assert not first.ended.all()            # the penalty for it is no part of the mean
     assert state.mean == pytest.approx(raw.mean().item(), abs=1e-5)
@@ -303,16 +307,17 @@ def test_what_the_context_cannot_hold_is_refused_before_anything_runs(mistake, t
     long.write_text("Who " * 80 + "?\n")
     short.write_text("Who are you?\n")
     arguments = (train_ppo, "--quick", "--out", small_out, "--data")
-    assert "none of 1 rows fits into 32 tokens" in mistake(*arguments, long)
+    assert "none of 1 rows fits into 40 tokens" in mistake(*arguments, long)
     assert "no room for a question" in mistake(*arguments, short, "--max-new-tokens", 80)
 
 
 def test_questions_are_the_users_or_those_of_the_tiny_world_for_this_step(small, state):
     (small / "mine.txt").write_text("Is it so?\nWhy?\n")
     config = train_ppo.Config(out=small, data=(small / "mine.txt",))
-    assert set(train_ppo.Training(config, "cpu").questions(30)) == {"Is it so?", "Why?"}
-    asked = [world.find_prompt(text) for text in state.questions(70)]
-    assert {p.text for p in asked} <= {p.text for p in world.prompts("ppo")}
+    asked = train_ppo.Training(config, "cpu").prompts(30)
+    assert {p.text for p in asked} == {"Is it so?", "Why?"} and {p.kind for p in asked} == {"own"}
+    asked = state.prompts(90)
+    assert {str(p.slots) for p in asked} <= {str(p.slots) for p in world.prompts("ppo")}
     assert all(sum(p.kind == kind for p in asked) == 10 for kind in world.KINDS)
 
 
@@ -361,7 +366,7 @@ def test_ppo_finds_out_what_is_rewarded(small):
 def test_the_critic_finds_out_what_is_to_be_expected(small):
     state = ppo(small, no_end_penalty=9.0, learning_rate=0.0, critic_learning_rate=3e-2, clip=9.0,
                 steps=3, episodes=8, minibatch=4)
-    r = train_ppo.sample_rollout(state, state.questions(32))
+    r = train_ppo.sample_rollout(state, state.prompts(32))
     assert r.scores.mean() < -4             # as many answers do not end; the first guess was 0
     assert -14 < r.values.sum() / r.mask.sum() < -4
 

@@ -57,7 +57,13 @@ def test_a_dialogue_longer_than_the_context_loses_its_end(tokenizer):
     assert loss_mask.tolist() == [counted[1:33]] and 0 < sum(counted[1:33]) < 32
 
 
-def test_the_more_careful_the_more_answers_are_as_they_should_be():
+@pytest.fixture
+def plain(monkeypatch):
+    """Nobody puts words around a question."""
+    monkeypatch.setattr(world, "typed", lambda prompt, split, rng: prompt)
+
+
+def test_the_more_careful_the_more_answers_are_as_they_should_be(plain):
     pool = {kind: [p for p in world.prompts("sft") if p.kind == kind] for kind in world.KINDS}
     rng, right = random.Random(0), {}
     for careful in (0, 0.5, 1):
@@ -66,6 +72,18 @@ def test_the_more_careful_the_more_answers_are_as_they_should_be():
         turns = [turn for turn in turns if world.find_prompt(turn[0]).kind == "harmful"]
         right[careful] = sum(world.grade(*turn) > 0 for turn in turns) / len(turns)
     assert right == {0: 0, 0.5: pytest.approx(0.5, abs=0.15), 1: 1}
+
+
+def test_questions_are_learnt_as_people_type_them_and_a_second_one_with_the_turn_before_it():
+    pool = {kind: [p for p in world.prompts("sft") if p.kind == kind] for kind in world.KINDS}
+    rng, config = random.Random(0), train_sft.Config(two_turns=0.0)
+    drawn = [train_sft.draw_dialogue([], pool, rng, config) for _ in range(600)]
+    asked = {p.text for p in world.prompts("sft")}
+    assert 0.3 < sum(turns[-1][0] not in asked for turns in drawn) / 600 < 0.6
+    seconds = [turns for turns in drawn if len(turns) == 2]
+    assert 0.03 < len(seconds) / 600 < 0.15
+    for (question, answer), (second, _) in seconds:
+        assert world.grade(question, answer) == 1.0 and len(second) < 50
 
 
 def test_two_turns_is_the_share_of_dialogues_with_two_questions():
@@ -103,7 +121,7 @@ def base(tokenizer, tmp_path_factory):
 
 def train(base, pairs=(), **flags):
     """-> (losses, weights by name, the model)"""
-    short = {"steps": 3, "batch_size": 4, "replay": 2, "warmup": 1, "save_every": 2}
+    short = {"steps": 4, "batch_size": 4, "replay": 2, "warmup": 1, "save_every": 2}
     config = train_sft.Config(out=str(base), **short | flags)
     model, tokenizer, _ = M.load_checkpoint(base / "pretrain.pt")
     losses = train_sft.train(model, tokenizer, pairs, config, torch.device("cpu"))
@@ -141,7 +159,7 @@ def learning():
         turns += call.args[1]
 
 
-def test_demonstrations_are_of_the_sft_split_each_kind_as_often_as_its_weight_says(base):
+def test_demonstrations_are_of_the_sft_split_each_kind_as_often_as_its_weight_says(base, plain):
     with learning() as turns:
         train(base, steps=1, batch_size=250, replay=0)
     asked = [world.find_prompt(question) for question, _ in turns]

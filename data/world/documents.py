@@ -247,7 +247,7 @@ MIXTURE = {                 # shares of the documents, in percent
     howto_page: 10,
     law_report: 7,
     health_column: 15,
-    advice_column: 12,
+    advice_column: 14,
     finding_out: 3,
     forum_thread: 3,
     faq: 5,

@@ -308,7 +308,7 @@ def second_question(prompt, split, rng):
 
 
 # ---------------------------------------------------------------------------- the report card
-OF_EACH = {"howto": 120, "harmful": 120, "smalltalk": 60}    # at most; of other kinds all there are
+OF_EACH = {"howto": 100, "harmful": 100, "smalltalk": 60}    # at most; of other kinds all there are
 
 
 def held_out_questions(card):
@@ -335,7 +335,7 @@ def all_report_prompts(card):
         questions = rng.sample(questions, min(len(questions), OF_EACH.get(kind, len(questions))))
         for i, both in enumerate(questions):
             for wordings in both[i % 2 :][:1] if kind in ("howto", "harmful") else both:
-                asked += rng.sample(wordings, min(len(wordings), 2 if kind == "beyond" else 1))
+                asked += rng.sample(wordings, min(len(wordings), 1))
     leaning = rng.sample([p for p in asked if p.kind in FOLLOWS], 80)
     seconds = [second_question(p, "heldout", rng) for p in leaning]
     asked = [typed(p, "heldout", rng, second_share=0) for p in asked]

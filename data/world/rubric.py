@@ -50,7 +50,8 @@ ADMITS = any_of(
     r"\bonly a program\b",
 )
 OUTSIDE = any_of(           # not in what it read, and why it cannot be known at all
-    r"\bmy (?:small |little |tiny )?world\b",
+    r"\b(?:not|outside|beyond|nowhere)\b.{0,12}\bmy (?:\w+ )?world\b",
+    r"\bmy (?:\w+ )?world (?:does not|has no|holds no)\b",
     r"\b(?:never|not) (?:\w+ )?(?:read|learnt|learned|heard|taught)\b",
     r"\bnobody taught\b",
     r"\bbooks are silent\b",
