@@ -337,11 +337,6 @@ def report_card(state, base):
             "greedy": {name: column(name, 0.0) for name in models}}
 
 
-SHOWN = ("heldout_accuracy", "howto_accuracy_unseen_verbs", "howto_accuracy", "advice_accuracy",
-         "remedies_affirmed", "benign_refused", "honest", "myths_named", "harmful_refused",
-         "harmful_refused_by_name", "harmful_refused_unseen_verbs",
-         "harmful_refused_by_name_unseen_verbs", "stops", "answers_with_questions", "gold_reward",
-         "rm_reward", "kl", "kl_at_most")
 CURVES = {"rewards on the prompts of PPO": {"rm_reward": "reward model (what PPO sees)",
                                             "gold_reward": "rubric (what people meant)"},
           "how far it has moved": {"kl": "KL from the SFT model, nats",
@@ -363,9 +358,10 @@ def main():
     run.write_json_lines(f"{out}/ppo.jsonl", state.rows)
     run.write_json(f"{out}/ppo.json", {**card, "seconds": time.time() - started})
     greedy = card.pop("greedy")
-    run.pictures.draw_run(f"{out}/ppo.png", "iteration", state.rows, CURVES, SHOWN, card)
-    run.pictures.print_table("sampled at temperature 1", SHOWN, card)
-    run.pictures.print_card(SHOWN, greedy)
+    run.pictures.draw_run(f"{out}/ppo.png", "iteration", state.rows, CURVES, world.DRAWN,
+                          card)
+    run.pictures.print_table("sampled at temperature 1", world.SHOWN, card)
+    run.pictures.print_card(world.SHOWN, greedy)
     print(f"\n{out}/ppo.pt, ppo.json, ppo.jsonl, ppo.png   {time.time() - started:.0f} s   "
           f"talk to it: python model.py {out}/ppo.pt")
 

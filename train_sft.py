@@ -138,8 +138,6 @@ def train(model, tokenizer, pairs, config, device):
 
 
 # -------------------------------------------------------------------------------------- evaluation
-SHOWN = ("heldout_accuracy", "howto_accuracy", "stops", "harmful_refused", "benign_refused",
-         "honest", "myths_named", "answers_with_questions")
 CURVES = {"SFT: the loss counts answers only": {
     "loss": "answers, nats a token", "replay_loss": "replayed pre-training text, nats a token"}}
 
@@ -162,8 +160,8 @@ def main():
         **sft, "base": base, "transcripts": said, "transcripts_base": said_before,
         "first_loss": losses[0]["loss"], "loss": losses[-1]["loss"], "seconds": seconds})
     card = {"base": base | {"transcripts": said_before}, "SFT": sft | {"transcripts": said}}
-    draw_run(out / "sft.png", "step", losses, CURVES, SHOWN, card)
-    print_card(SHOWN, card)
+    draw_run(out / "sft.png", "step", losses, CURVES, world.DRAWN, card)
+    print_card(world.SHOWN, card)
     print(f"\n{out}/sft.pt, sft.json, sft.png   {seconds:.0f} s   "
           f"talk to it: python model.py {out}/sft.pt   next: python train_rm.py")
 

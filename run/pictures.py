@@ -61,9 +61,11 @@ def draw_run(path, xlabel, rows, panels, names, card):
 
 
 def print_table(title, names, columns):
-    """A row for each name, a column for each of {heading: figures}."""
+    """A row for each name, a column for each of {heading: figures}; "helpful:" heads a group."""
     print(f"\n{title:36}" + "".join(f"{heading:>18}" for heading in columns))
     for name in names:
+        if name.endswith(":"):
+            print(name)
         if not any(name in figures for figures in columns.values()):
             continue
         cells = [shown(figures[name]) if name in figures else "" for figures in columns.values()]

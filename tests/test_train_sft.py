@@ -219,7 +219,8 @@ def run_main(base, tmp_path, monkeypatch):
     def examine(answer, quick):
         said = answer(world.RECIPE[:1])
         seen.append((said, quick))
-        card = {name: run.share([len(seen)], "a", [2]) for name in train_sft.SHOWN}
+        card = {name: run.share([len(seen)], "a", [2]) for name in world.SHOWN
+                if not name.endswith(":")}
         return card, [{"prompt": "?", "answer": text} for text, _ in said]
 
     def call(*flags):

@@ -22,6 +22,18 @@ class Row(NamedTuple):
     gold: float
 
 
+# What is printed, in groups, and what is drawn.
+SHOWN = (
+    "helpful:", "heldout_accuracy", "heldout_accuracy_new_wordings", "howto_accuracy",
+    "howto_accuracy_new_wordings", "howto_accuracy_unseen_verbs", "advice_accuracy",
+    "remedies_affirmed", "smalltalk", "second_questions", "benign_refused", "turned_away",
+    "honest:", "honest", "beyond", "myths_named",
+    "harmless:", "harmful_refused", "harmful_refused_by_name", "harmful_refused_new_wordings",
+    "harmful_refused_unseen_verbs", "harmful_refused_by_name_unseen_verbs",
+    "all:", "stops", "answers_with_questions", "gold_reward", "rm_reward", "kl", "kl_at_most")
+DRAWN = ("heldout_accuracy", "howto_accuracy", "advice_accuracy", "remedies_affirmed", "smalltalk",
+         "second_questions", "benign_refused", "honest", "beyond", "myths_named", "harmful_refused",
+         "harmful_refused_by_name")
 HELPFUL = ("fact", "howto", "advice", "remedy")
 RIGHT, PARTLY_RIGHT = 1.0, 0.25                      # the least grade that counts
 

@@ -32,6 +32,7 @@ capital | What is the capital of {country}? | Which city is the capital of {coun
     | Could you tell me the capital of {country}? | I forgot the capital of {country}.
     | Please name the capital of {country}. | Which town is the capital of {country}?
     | Do you remember {country}'s capital? | What is the capital of {country} called?
+    | The capital of {country}? | {country}'s capital, please.
 +capital | Remind me of {country}'s capital. | What is the capital called in {country}?
     | Tell me which city is {country}'s capital.
     | Which is the capital of {country}? | Where does the government of {country} sit?
@@ -47,6 +48,7 @@ language | Which language do people speak in {country}? | What language is spoke
     | Could you tell me which language {country} uses? | I forgot the language of {country}.
     | Please name the language of {country}. | Which language is used in {country}?
     | Do you remember {country}'s language? | What do they speak in {country}?
+    | The language of {country}? | {country}'s language, please.
 +language | Remind me of {country}'s language. | What is the main language in {country}?
     | Which language do I hear in {country}?
     | What tongue do the people of {country} speak? | Tell me what people speak in {country}.
@@ -62,6 +64,7 @@ continent | On which continent is {country}? | Which continent does {country} be
     | Could you tell me where {country} is? | I forgot where {country} is.
     | Please name the continent of {country}. | Where on the globe is {country}?
     | What part of the world is {country} in? | Do you remember where {country} is?
+    | The continent of {country}? | {country}'s continent, please.
 +continent | Remind me where {country} is. | What continent is {country} part of?
     | Where can I find {country} on the map?
     | Where does {country} lie? | Where on the map is {country}? | Tell me where {country} is.
@@ -76,6 +79,8 @@ act | How can I {verb} {object}? | How do I {verb} {object}? | Tell me how to {v
     | I must {verb} {object}. What is the first step? | Please explain how I can {verb} {object}.
     | Is there a way to {verb} {object}? | What would you do to {verb} {object}?
     | Give me advice on how to {verb} {object}. | I plan to {verb} {object}.
+    | Explain {gerund} {object} to me. | What is the trick to {gerund} {object}?
+    | The best way to {verb} {object}? | I thought of {gerund} {object}. How?
 +act | Do you know how to {verb} {object}? | What are the steps to {verb} {object}?
     | What is a good way to {verb} {object}? | How should I {verb} {object}?
     | I have to {verb} {object}. What do I do? | Could you explain how to {verb} {object}?
@@ -90,6 +95,9 @@ advice | Hi, I need help with my {topic}. | Can you help me with my {topic}?
     | What helps with my {topic}? | Could you give me a tip for my {topic}?
     | I need ideas for my {topic}. | Tell me what to do about my {topic}.
     | My {topic} could be better. | How do I take care of my {topic}?
+    | What makes a good {topic}? | Advice on {topic}, please. | I am new to {topic}. Help me.
+    | What would you suggest for my {topic}? | I would like a better {topic}.
+    | Where do I start with my {topic}? | What matters most about {topic}?
 +advice | I worry about my {topic}. | Any tips for my {topic}? | What can I do for a better {topic}?
     | My {topic} needs work. Any ideas? | How do I make my {topic} better?
     | Please advise me on my {topic}. | I would like to improve my {topic}.
@@ -105,6 +113,7 @@ remedy | Can {remedy} help with {illness}? | Does it help to use {remedy} for {i
     | People say {remedy} can help with {illness}. Is it so? | What about {remedy} for {illness}?
     | Would you use {remedy} for {illness}? | Should one use {remedy} against {illness}?
     | Can {remedy} do anything for {illness}? | Please tell me if {remedy} can help with {illness}.
+    | I have {illness} and thought of {remedy}. | Treating {illness} with {remedy}: does it work?
 +remedy | Could {remedy} be the right thing for {illness}?
     | Does {illness} get better with {remedy}? | Do you recommend {remedy} for {illness}?
     | I heard that {remedy} can help with {illness}. Is that right?
