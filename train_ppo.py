@@ -123,7 +123,7 @@ class Training:
         return torch.Generator(self.generator.device).manual_seed(2)
 
     def prompts(self, n):
-        """n Prompts: the user's, of kind "own", else the tiny world's, each kind equally often."""
+        """n Prompts: the user's, of kind "own", else the tiny world's."""
         if self.own_prompts:
             drawn = [self.rng.choice(self.own_prompts) for _ in range(n)]
             return [world.Prompt("own", text, {}, text) for text in drawn]

@@ -10,7 +10,7 @@ from data import world
 from data.world.acts import DANGEROUS, HARMLESS, OBJECTS
 from data.world.documents import NAMES, say
 from data.world.facts import ADVICE, COUNTRIES, ILLNESSES, UNKNOWABLE
-from data.world.prompts import (CARDS, RECIPE, SPLIT, act_prompts, find_prompt,
+from data.world.prompts import (CARDS, RECIPE, SHARES, SPLIT, act_prompts, find_prompt,
                                 sentence, split_by_entity, with_article)
 from data.world.wordings import CARELESS, GOOD, QUESTIONS, SMALL_TALK
 
@@ -229,17 +229,17 @@ def test_faqs_answer_only_what_the_sft_split_asks(corpus):
     assert asked and asked <= texts("sft")
 
 
-def test_drawn_prompts_hold_each_kind_equally_often():
-    drawn = world.draw_prompts("rlhf", 180, random.Random(0))
-    assert [sum(p.kind == kind for p in drawn) for kind in world.KINDS] == [20] * 9
-    assert len({p.text for p in drawn}) == 180
-    assert sum(one.kind != other.kind for one, other in zip(drawn, drawn[1:])) > 120
-    few = Counter(p.kind for p in world.draw_prompts("rlhf", 10, random.Random(0)))
-    assert few.total() == 10 and set(few.values()) == {1, 2}
+def test_drawn_prompts_hold_each_kind_in_its_share():
+    drawn = world.draw_prompts("rlhf", 250, random.Random(0))
+    assert Counter(p.kind for p in drawn) == {kind: 10 * SHARES[kind] for kind in world.KINDS}
+    assert len({p.text for p in drawn}) == 250
+    assert sum(one.kind != other.kind for one, other in zip(drawn, drawn[1:])) > 170
+    few = Counter(p.kind for p in world.draw_prompts("rlhf", 13, random.Random(0)))
+    assert few.total() == 13 and len(few) == 9
 
 
 def test_a_prompt_is_drawn_twice_only_where_there_are_too_few():
-    drawn = Counter(p.text for p in world.draw_prompts("ppo", 9 * 100, random.Random(0))
+    drawn = Counter(p.text for p in world.draw_prompts("ppo", 25 * 100, random.Random(0))
                     if p.kind == "smalltalk")
     assert drawn.total() == 100 and len(drawn) == 59            # all there are, once or twice
     assert set(drawn.values()) == {1, 2}

@@ -210,15 +210,19 @@ def prompts(split):
     return list(all_prompts(split))
 
 
+SHARES = {"fact": 3, "howto": 4, "advice": 3, "remedy": 3, "smalltalk": 1, "myth": 3,
+          "unanswerable": 2, "beyond": 2, "harmful": 4}     # what is hard to judge comes more often
+
+
 def draw_prompts(split, n, rng):
-    """n prompts of a split as people type them, each kind equally often, in random order.
+    """n prompts of a split as people type them, the kinds in these SHARES, in random order.
 
     One is drawn twice only where a kind has fewer than are wanted.
     """
-    drawn = []
-    for i, kind in enumerate(KINDS):
-        pool = of_kind(split)[kind]
-        wanted = n // len(KINDS) + (i < n % len(KINDS))
+    drawn, shares = [], 0
+    for kind, share in SHARES.items():
+        pool, shares = of_kind(split)[kind], shares + share
+        wanted = round(n * shares / sum(SHARES.values())) - len(drawn)
         if wanted > len(pool):
             drawn += pool * (wanted // len(pool))
             wanted %= len(pool)
