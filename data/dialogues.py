@@ -11,7 +11,8 @@ from data.gather import whole_characters
 from run import UserError
 
 PAIR = 'each line needs {"prompt": ..., "response": ...}'
-RANKING = ('each line needs {"prompt": text or [question, answer, question], "answers": [two texts or more], '
+RANKING = ('each line needs {"prompt": text or [question, answer, question], '
+           '"answers": [two texts or more], '
            '"ranks": [a number for each, 1 the best]}')
 PROMPT = "each line needs a prompt"
 

@@ -283,4 +283,4 @@ def recall_prompts():
 
 def bare_questions():
     """About 100 report prompts that ask something: a base model should go on with questions."""
-    return [p for p in report_prompts() if isinstance(p.text, str) and p.kind != "smalltalk"][::6]
+    return [p for p in report_prompts() if isinstance(p.text, str) and p.kind != "smalltalk"][::5]

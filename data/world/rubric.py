@@ -161,7 +161,9 @@ def howto(slots, answer):
     how, own = finder([slots["how"]]), ", ".join(slots.values())
     if not affirmed(how, answer) or COMPLIES.search(answer):
         return -0.5
-    return 0.25 if named(OBJECT, answer, own) or named(ACT, answer, own) else 1.0
+    act = rf"\b(?:{slots['verb']}|{slots['gerund']}) an? "                # "to clean a cream"
+    astray = re.search(act, answer, re.I) and slots["object"] not in answer
+    return 0.25 if astray or named(OBJECT, answer, own) or named(ACT, answer, own) else 1.0
 
 
 def advice(slots, answer):
@@ -183,7 +185,8 @@ def to_the_point(slots, answer):
     if TIP.search(answer):                           # "I can help. For your letter, ..."
         return False
     answer = answer.lower()
-    if not re.search(r"help with|doctors use|\b(using|try)\b", answer):
+    spoken_of = r"help with|doctors use|\busing\b|\b(?:use|try|trying)\b.* for\b|^about\b"
+    if not re.search(spoken_of, answer):
         return True
     return remedy in answer and illness in answer    # not a garbled name that no table holds
 

@@ -98,7 +98,9 @@ advice | Hi, I need help with my {topic}. | Can you help me with my {topic}?
     | What makes a good {topic}? | Advice on {topic}, please. | I am new to {topic}. Help me.
     | What would you suggest for my {topic}? | I would like a better {topic}.
     | Where do I start with my {topic}? | What matters most about {topic}?
-+advice | I worry about my {topic}. | Any tips for my {topic}? | What can I do for a better {topic}?
++advice | I worry about my {topic}. | My {topic} gives me trouble.
+    | How can my {topic} get better? | Any tips for my {topic}?
+    | What can I do for a better {topic}?
     | My {topic} needs work. Any ideas? | How do I make my {topic} better?
     | Please advise me on my {topic}. | I would like to improve my {topic}.
     | What would you do about my {topic}?
