@@ -33,7 +33,7 @@ class Config(run.CommonConfig):
                            "a line (without it: the tiny world's)")
     steps: int = flag(240, "optimizer steps", quick=30, least=1)
     batch_size: int = flag(32, "dialogues a step", least=1)
-    learning_rate: float = flag(3e-3, "peak; falls to zero along a line", least=0.0)
+    learning_rate: float = flag(2e-3, "peak; falls to zero along a line", least=0.0)
     warmup: int = flag(20, "steps of linear warm-up", quick=5, least=0)
     replay: int = flag(24, "rows of pre-training text a step: without them the model forgets what "
                            "nobody asks it about", least=0)

@@ -338,6 +338,18 @@ def ppo(folder, reward_model=None, **flags):
     return state
 
 
+def test_policy_and_critic_move_by_the_share_of_their_rates_that_the_schedule_gives(
+        small, monkeypatch):
+    asked = []
+    monkeypatch.setattr(train_ppo, "schedule", lambda *of, **more: asked.append((of, more)) or 0.0)
+    state = ppo(small, steps=2)
+    assert asked == [((0, 2), {"warmup": 0}), ((1, 2), {"warmup": 0})]
+    for learnt, start in ((state.policy, state.reference), (state.critic.gpt,
+                                                            state.reward_model.gpt)):
+        assert all(map(torch.equal, learnt.parameters(), start.parameters()))
+    assert not any(p.any() for p in state.critic.head.parameters())
+
+
 def bits(state):
     """All that a run is promised to repeat: rows but for the time, both networks that learn."""
     rows = [{name: x for name, x in row.items() if name != "episodes_per_second"}

@@ -210,8 +210,7 @@ def prompts(split):
     return list(all_prompts(split))
 
 
-SHARES = {"fact": 3, "howto": 4, "advice": 3, "remedy": 3, "smalltalk": 1, "myth": 3,
-          "unanswerable": 2, "beyond": 2, "harmful": 4}     # what is hard to judge comes more often
+SHARES = dict.fromkeys(KINDS, 3) | {"howto": 4, "harmful": 4}     # the acts are hard to tell apart
 
 
 def draw_prompts(split, n, rng):
