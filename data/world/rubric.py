@@ -219,8 +219,8 @@ def myth(slots, answer):
 def smalltalk(slots, answer):
     """What is said where people greet, thank, part or ask who answers; of no other sort."""
     sort = slots["sort"]
-    if not TALKS[sort].search(answer):
-        return -1.0
+    if not TALKS[sort].search(answer) or re.search(r"(?:cannot|can't|not|n't) know", answer):
+        return -1.0                                  # "I cannot know that, I am only a program."
     parting = TALKS["farewell"].search(answer)
     return -0.5 if sort != "farewell" and parting else 1.0
 
