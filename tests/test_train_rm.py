@@ -4,6 +4,8 @@ import json
 import math
 import random
 import shutil
+import sys
+from collections import Counter
 from dataclasses import fields
 
 import numpy as np
@@ -167,6 +169,13 @@ def test_the_length_correlation_is_the_worst_within_a_kind_whatever_its_sign():
 
 
 # ------------------------------------------------------------------------------- the examination
+@pytest.fixture
+def plain_prompts(monkeypatch):
+    """Nobody puts words around a question, so that find_prompt knows them all."""
+    monkeypatch.setattr(sys.modules["data.world.prompts"], "typed",
+                        lambda prompt, split, rng: prompt)
+
+
 def examine_by(monkeypatch, score, **flags):
     """examine's figures, gold and scores where the score of an answer is score(prompt, answer) and
     the answers are those of annotators and "No", which does not end."""
@@ -190,7 +199,8 @@ def examine_by(monkeypatch, score, **flags):
     return train_rm.examine(model, Words, None, config)
 
 
-def test_a_model_that_scores_as_the_rubric_is_right_about_all_pairs(monkeypatch):
+def test_a_model_that_scores_as_the_rubric_is_right_about_all_pairs(
+        monkeypatch, plain_prompts):
     figures, gold, scores = examine_by(monkeypatch, world.grade, noise=0.0)
     assert gold.shape == scores.shape == (70, 3) and (gold == scores).all()
     pairs = sum(int((row[:, None] > row).sum()) for row in gold)
@@ -203,7 +213,7 @@ def test_a_model_that_scores_as_the_rubric_is_right_about_all_pairs(monkeypatch)
     assert figures["calibration_error"] == pytest.approx(1 - np.mean(margins))
 
 
-def test_a_model_that_is_wrong_about_one_kind_shows_it_there(monkeypatch):
+def test_a_model_that_is_wrong_about_one_kind_shows_it_there(monkeypatch, plain_prompts):
     figures, _, _ = examine_by(monkeypatch, lambda prompt, answer: (
         world.grade(prompt, answer) * (-1 if prompt.kind == "myth" else 1)), noise=0.0)
     wrong = {kind for kind, figure in figures["by_kind"].items() if figure["value"] == 0}
@@ -213,25 +223,26 @@ def test_a_model_that_is_wrong_about_one_kind_shows_it_there(monkeypatch):
         1 - n / figures["heldout_pair_accuracy"]["n"])
 
 
-def test_a_noisy_labeler_agrees_less_than_the_rubric(monkeypatch):
+def test_a_noisy_labeler_agrees_less_than_the_rubric(monkeypatch, plain_prompts):
     figures, *_ = examine_by(monkeypatch, world.grade, noise=0.3)
     again, *_ = examine_by(monkeypatch, world.grade, noise=0.3)
     assert again == figures and figures["heldout_pair_accuracy"]["value"] == 1
     assert 0.6 < figures["heldout_pair_accuracy_noisy"]["value"] < 0.95
 
 
-def test_a_score_that_is_the_length_in_tokens_correlates_with_it(monkeypatch):
+def test_a_score_that_is_the_length_in_tokens_correlates_with_it(
+        monkeypatch, plain_prompts):
     figures, *_ = examine_by(monkeypatch, lambda prompt, answer: len(answer.split()))
     assert figures["length_correlation"] == pytest.approx(1)
 
 
-def test_held_out_pairs_are_of_held_out_prompts_each_kind_equally_often(monkeypatch):
+def test_held_out_pairs_are_of_held_out_prompts_of_every_kind(monkeypatch, plain_prompts):
     seen = {}
     examine_by(monkeypatch, lambda prompt, answer: seen.setdefault(prompt.text, prompt) and 0,
-               heldout_prompts=21)
+               heldout_prompts=29)
     assert set(seen) <= {prompt.text for prompt in world.prompts("heldout")}
-    kinds = [prompt.kind for prompt in seen.values()]
-    assert all(kinds.count(kind) == 3 for kind in world.KINDS)
+    kinds = Counter(prompt.kind for prompt in seen.values())
+    assert set(kinds) == set(world.KINDS) and set(kinds.values()) == {3, 4}
 
 
 # ------------------------------------------------------------------------------- the rankings
@@ -241,11 +252,36 @@ def make_rankings(folder, **flags):
     rankings = train_rm.make_rankings(gpt, tokenizer, config, *run.generators(config.seed))
     if not config.data:
         lines = (folder / "rankings.jsonl").read_text().splitlines()
-        assert [json.loads(line) for line in lines] == rankings
+        assert [json.loads(line) for line in lines] == json.loads(json.dumps(rankings))
     return rankings
 
 
-def test_rankings_are_of_prompts_for_this_step_and_by_the_rubric_without_noise(small):
+def test_a_second_question_is_ranked_with_the_turn_before_it(small, monkeypatch):
+    module = sys.modules["data.world.prompts"]
+    monkeypatch.setattr(module, "typed", lambda prompt, split, rng: module.second_question(
+        prompt, split, rng) or prompt)
+    rankings = train_rm.read_rankings([write_rankings(small, noise=0.0)])
+    dialogues = [row for row in rankings if isinstance(row["prompt"], list)]
+    assert len(dialogues) > 5 and all(len(row["prompt"]) == 3 for row in dialogues)
+    model, _ = train(small, data=(str(small / "rankings.jsonl"),), steps=1)
+    tokenizer = M.load_checkpoint(small / "sft.pt")[1]
+    for row in dialogues[:2]:
+        first, answer, second = row["prompt"]
+        whole = M.encode_chat(tokenizer, [(first, answer), (second, row["answers"][0])])
+        assert train_rm.longest_answer(tokenizer, row) >= len(whole) - 1
+        score = M.score_answers(model, tokenizer, [(row["prompt"], row["answers"][0])])
+        n = len(tokenizer.encode_ordinary(row["answers"][0])) + 1
+        tokens = torch.tensor([whole[-64:]])
+        torch.testing.assert_close(score, model(tokens)[:, -n:].mean(1), atol=1e-5, rtol=1e-4)
+
+
+def write_rankings(folder, **flags):
+    make_rankings(folder, **flags)
+    return folder / "rankings.jsonl"
+
+
+def test_rankings_are_of_prompts_for_this_step_and_by_the_rubric_without_noise(
+        small, plain_prompts):
     rankings = make_rankings(small, noise=0.0, sampled=2, foreign=1)
     asked = {prompt.text: prompt for prompt in world.prompts("rm")}
     assert len(rankings) == 14
@@ -414,7 +450,7 @@ def test_other_settings_make_other_figures(small_out, parrot):
     model, tokenizer, _ = M.load_checkpoint(small_out / "rm.pt")
 
     def figures(**flags):
-        config = train_rm.Config(**dict(heldout_prompts=14, sampled=1, foreign=1) | flags)
+        config = train_rm.Config(**dict(heldout_prompts=18, sampled=1, foreign=1) | flags)
         return train_rm.examine(model, tokenizer, None, config)[0]
 
     plain = figures()
@@ -486,7 +522,7 @@ def test_a_run_saves_each_few_steps_and_at_its_end(small, monkeypatch):
 
 
 def test_what_is_saved_and_measured_is_what_was_trained(small, monkeypatch):
-    flags = dict(out=str(small), seed=3, prompts=8, sampled=1, foreign=1, heldout_prompts=7,
+    flags = dict(out=str(small), seed=3, prompts=8, sampled=1, foreign=1, heldout_prompts=9,
                  steps=2, batch_size=4, replay=0, learning_rate=1e-2, device="cpu")
     words = [word for name, x in flags.items() for word in ("--" + name.replace("_", "-"), str(x))]
     monkeypatch.setattr("sys.argv", ["train_rm.py", *words])
@@ -509,9 +545,9 @@ def test_what_is_saved_and_measured_is_what_was_trained(small, monkeypatch):
 def test_a_quick_run_leaves_rankings_figures_and_a_picture(quick_out):
     rankings = [json.loads(line) for line in (quick_out / "rankings.jsonl").open()]
     about = {prompt.text for prompt in world.prompts("rm")}
+    assert sum(str(row["prompt"]) in about for row in rankings) > 20     # others with words around
     for row in rankings:
         assert len(row["answers"]) == len(row["ranks"]) == 6 and min(row["ranks"]) == 1
-        assert row["prompt"] in about
     figures = json.loads((quick_out / "rm.json").read_text())
     assert {"heldout_pair_accuracy", "heldout_pair_accuracy_noisy", "by_kind",
             "calibration_error", "length_correlation", "seconds"} <= set(figures)

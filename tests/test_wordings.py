@@ -181,7 +181,8 @@ def test_small_talk_is_answered_as_people_do(sort, answer):
 @pytest.mark.parametrize("sort, answer", [
     ("greeting", "Goodbye!"), ("greeting", "I cannot know that."), ("thanks", "Hello!"),
     ("thanks", "I am a program."), ("farewell", "You are welcome."), ("farewell", "Paris."),
-    ("who", "My name is Anna."), ("who", "I cannot know that, I am only a program."), ("who", "I cannot help you with that."),
+    ("who", "My name is Anna."), ("who", "I cannot know that, I am only a program."),
+    ("who", "I cannot help you with that."),
     ("able", "I can do everything."), ("able", "You are welcome."), ("greeting", ""),
 ])
 def test_small_talk_of_another_sort_is_none(sort, answer):
