@@ -31,8 +31,9 @@ class Config(run.CommonConfig):
     episodes: int = flag(128, "prompts answered an iteration", quick=32, least=2)
     ppo_epochs: int = flag(2, "passes over a roll-out", least=1)
     minibatch: int = flag(64, "episodes an update", quick=16, least=1)
-    learning_rate: float = flag(3e-4, "of the policy; falls to a tenth along a cosine", least=0.0)
-    critic_learning_rate: float = flag(6e-4, "of the critic; falls likewise", least=0.0)
+    learning_rate: float = flag(3e-4, "peak of the policy's, after five iterations; then falls to "
+                                      "a tenth along a cosine", least=0.0)
+    critic_learning_rate: float = flag(6e-4, "peak of the critic's; likewise", least=0.0)
     beta: float = flag(0.2, "price of a nat of KL from the SFT reference", least=0.0)
     gamma: float = flag(1.0, "discount: none, an answer is short", least=0.0)
     lam: float = flag(0.95, "of GAE: 1 trusts returns only, 0 the next guess", least=0.0)
@@ -221,7 +222,7 @@ def train(state, config):
     progress = run.Progress(config.steps, len(state.rows), name="iteration")
     for step in range(len(state.rows), config.steps):
         started, updates = time.time(), []
-        share = schedule(step, config.steps, warmup=0)
+        share = schedule(step, config.steps, warmup=5)
         prompts = state.prompts(config.episodes)
         rollout = sample_rollout(state, prompts)
         rewards = score_minus_kl(rollout, config.beta)                          # (B, T-1)

@@ -36,7 +36,7 @@ class Config(run.CommonConfig):
                            "and ranked here)")
     labeler: str = flag("scripted", "scripted (the rubric, with noise) or person: you rank the "
                                     "answers at the terminal", choices=("scripted", "person"))
-    prompts: int = flag(3300, "prompts to rank answers of", quick=96, least=8)
+    prompts: int = flag(3000, "prompts to rank answers of", quick=96, least=8)
     sampled: int = flag(3, "answers a prompt that the SFT model samples", least=1)
     foreign: int = flag(3, "answers a prompt that belong to other prompts: good elsewhere, wrong "
                            "here", least=0)

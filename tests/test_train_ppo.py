@@ -345,7 +345,7 @@ def test_policy_and_critic_move_by_the_share_of_their_rates_that_the_schedule_gi
     asked = []
     monkeypatch.setattr(train_ppo, "schedule", lambda *of, **more: asked.append((of, more)) or 0.0)
     state = ppo(small, steps=2)
-    assert asked == [((0, 2), {"warmup": 0}), ((1, 2), {"warmup": 0})]
+    assert asked == [((0, 2), {"warmup": 5}), ((1, 2), {"warmup": 5})]
     for learnt, start in ((state.policy, state.reference), (state.critic.gpt,
                                                             state.reward_model.gpt)):
         assert all(map(torch.equal, learnt.parameters(), start.parameters()))
@@ -379,7 +379,7 @@ def test_ppo_finds_out_what_is_rewarded(small):
 
 def test_the_critic_finds_out_what_is_to_be_expected(small):
     state = ppo(small, no_end_penalty=9.0, learning_rate=0.0, critic_learning_rate=3e-2, clip=9.0,
-                steps=3, episodes=8, minibatch=4)
+                steps=6, episodes=8, minibatch=4)
     r = train_ppo.sample_rollout(state, state.prompts(32))
     assert r.scores.mean() < -4             # as many answers do not end; the first guess was 0
     assert -14 < r.values.sum() / r.mask.sum() < -4

@@ -273,7 +273,9 @@ RULES = {"fact": fact, "howto": howto, "advice": advice, "remedy": remedy, "myth
 ASKS = re.compile(
     r"(?:\d+\. )?(?:what|which|who|whose|where|when|why|how|[io]n (?:what|which)|does|did|is|are"
     r"|will|(?:can|could|should|may|do) (?:i|you)|tell me|name|explain|show me|give me|help me"
-    r"|i want to)\b", re.I)
+    r"|i (?:want to|would like|plan to|forgot|must|need|thought of|was wondering|wonder"
+    r"|have (?:to|trouble|a question)|have .* and thought of|am (?:new to|not happy))"
+    r"|my .* (?:is a problem|could be better))\b", re.I)
 BEFORE_A_QUESTION = re.compile("|".join(
     "^" + re.escape(way.partition("{q}")[0]) for way in WAYS if not way.startswith("{q}")
     and "{q}" in way), re.I)
@@ -282,7 +284,8 @@ BEFORE_A_QUESTION = re.compile("|".join(
 def asks_back(answer):
     """Whether the first sentence, but for a "Hello!" before it, asks: it has two words or more, and
     ends in a question mark or, as people type who leave that out, begins as questions do."""
-    first = re.match(r"[^.?!\n]*[.?!]?", BEFORE_A_QUESTION.sub("", answer.strip(), count=1))[0]
+    text = BEFORE_A_QUESTION.sub("", answer.lstrip(" .?\n"), count=1)
+    first = re.match(r"[^.?!\n]*[.?!]?", text)[0]
     return len(first.split()) > 1 and (first.endswith("?") or bool(ASKS.match(first)))
 
 
