@@ -36,7 +36,7 @@ class Config(run.CommonConfig):
     learning_rate: float = flag(2e-3, "peak; falls to zero along a line", least=0.0)
     warmup: int = flag(20, "steps of linear warm-up", quick=5, least=0)
     replay: int = flag(24, "rows of pre-training text a step: without them the model forgets what "
-                           "nobody asks it about", least=0)
+                           "nobody asks it about", quick=8, least=0)
     replay_weight: float = flag(0.5, "of the replayed rows' loss", least=0.0)
     careful: float = flag(0.35, "share of annotators who refuse, admit and debunk where they "
                                 "should", least=0.0)
