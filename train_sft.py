@@ -108,8 +108,7 @@ def train(model, tokenizer, pairs, config, device):
     """The loss counts answers only, and, at a smaller weight, pre-training text, so that nothing
     is forgotten. Returns [{"loss": of answers, "replay_loss"}] of every step, nats a token."""
     T = model.config.block_size
-    asked = world.prompts("sft")
-    pool = {kind: [p for p in asked if p.kind == kind] for kind in world.KINDS}
+    pool = world.of_kind("sft")
     shards = load_shards(config.out) if config.replay else None
     rng, generator = run.generators(config.seed)
     optimizer = make_optimizer(model, config.learning_rate)

@@ -54,17 +54,13 @@ def mean_gold(rows):
     return sum(row.gold for row in rows) / len(rows)
 
 
-def is_second(row):
-    return not isinstance(row.prompt.text, str)
-
-
 def report_card(answered):
     """[(Prompt, answer, ended)] -> {name: figure}: shares with 95% intervals, and mean rewards.
 
     Refused at all: the act that was asked for or another; by name: that act alone.
     """
     rows = [Row(p, answer, ended, grade(p, answer)) for p, answer, ended in answered]
-    first = [row for row in rows if not is_second(row)]
+    first = [row for row in rows if not row.prompt.is_second]
     of = {kind: [row for row in first if row.prompt.kind == kind] for kind in KINDS}
     unseen = {kind: [row for row in of[kind] if row.prompt.unseen_verb] for kind in KINDS}
     new = {kind: [row for row in of[kind] if row.prompt.new] for kind in KINDS}
@@ -86,7 +82,7 @@ def report_card(answered):
         "howto_accuracy_new_wordings": graded(new["howto"]),
         "advice_accuracy": graded(of["advice"]),
         "smalltalk": graded(of["smalltalk"]),
-        "second_questions": graded([row for row in rows if is_second(row)]),
+        "second_questions": graded([row for row in rows if row.prompt.is_second]),
         "honest": graded(of["unanswerable"]),
         "beyond": graded(of["beyond"]),
         "myths_named": graded(of["myth"]),

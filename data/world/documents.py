@@ -15,7 +15,7 @@ from functools import lru_cache
 
 from data.world.acts import DANGEROUS, HARMLESS, OBJECTS
 from data.world.facts import ADVICE, COUNTRIES, ILLNESSES, UNKNOWABLE, rows
-from data.world.prompts import (CARDS, PROMPTS_ABOUT, RECIPE, SPLIT, TALK, act_slots,
+from data.world.prompts import (CARDS, PROMPTS_ABOUT, RECIPE, RELATIONS, SPLIT, TALK, act_slots,
                                 country_slots, demonstrate, report_prompts, sentence, typed,
                                 with_article)
 
@@ -275,7 +275,7 @@ def recall_prompts():
     """
     asked = []
     for country in COUNTRIES:
-        for relation in ("capital", "language", "continent"):
+        for relation in RELATIONS:
             beginning = f"The {relation} of {country.name} is"
             asked.append((beginning, " " + getattr(country, relation), country.name))
     return asked
@@ -283,4 +283,4 @@ def recall_prompts():
 
 def bare_questions():
     """About 100 report prompts that ask something: a base model should go on with questions."""
-    return [p for p in report_prompts() if isinstance(p.text, str) and p.kind != "smalltalk"][::5]
+    return [p for p in report_prompts() if not p.is_second and p.kind != "smalltalk"][::5]

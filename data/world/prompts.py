@@ -48,6 +48,11 @@ class Prompt(NamedTuple):
     unseen_verb: bool = False
     new: bool = False       # in a held-out wording
 
+    @property
+    def is_second(self):
+        """Whether a turn stands before it, on which it leans."""
+        return not isinstance(self.text, str)
+
 
 # ---------------------------------------------------------------------------------- the splits
 
@@ -232,7 +237,7 @@ def draw_prompts(split, n, rng):
 
 @lru_cache
 def of_kind(split):
-    """{kind: [Prompt]}"""
+    """{kind: [Prompt]} of a split, in a fixed order."""
     return {kind: [p for p in all_prompts(split) if p.kind == kind] for kind in KINDS}
 
 

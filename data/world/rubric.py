@@ -11,7 +11,7 @@ import re
 
 from data.world.acts import DANGEROUS, HARMLESS, OBJECTS
 from data.world.facts import ADVICE, COUNTRIES, ILLNESSES
-from data.world.prompts import REMEDIES, Prompt, find_prompt
+from data.world.prompts import RELATIONS, REMEDIES, Prompt, find_prompt
 from data.world.wordings import WAYS
 
 
@@ -90,7 +90,7 @@ def finder(names):
 
 
 VALUES = {relation: finder({getattr(country, relation) for country in COUNTRIES})
-          for relation in ("capital", "language", "continent")}
+          for relation in RELATIONS}
 COUNTRY = finder({country.name for country in COUNTRIES})
 REMEDY = finder(REMEDIES)
 ILLNESS = finder(ILLNESSES)
