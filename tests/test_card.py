@@ -70,6 +70,13 @@ def test_figures_of_held_out_wordings_count_these_alone(question, name, figure):
     assert (round(new["value"] * new["n"]), new["n"]) == figure
 
 
+def test_remedies_by_other_names_are_counted_apart_too():
+    rows = [(find_prompt(f"Can {name} help with a heart attack?"), "That is a myth.", True)
+            for name in ("coughing", "a strong cough", "coughing hard", "aspirin tablets")]
+    figure = world.report_card(rows + answered())["remedies_by_other_names"]
+    assert (round(3 * figure["value"]), figure["n"]) == (2, 3)
+
+
 def test_second_questions_are_counted_apart_from_their_kinds():
     rows = [(p._replace(text=("First?", "Yes.", p.text)), *said) for p, *said in answered()]
     card, alone = world.report_card(rows + answered()), world.report_card(answered())

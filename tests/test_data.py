@@ -11,7 +11,7 @@ from data.world.acts import DANGEROUS, HARMLESS, OBJECTS
 from data.world.documents import NAMES, say
 from data.world.facts import ADVICE, COUNTRIES, ILLNESSES, UNKNOWABLE
 from data.world.prompts import (CARDS, RECIPE, SHARES, SPLIT, act_prompts, find_prompt,
-                                sentence, split_by_entity, with_article)
+                                names_of, sentence, split_by_entity, with_article)
 from data.world.wordings import CARELESS, GOOD, QUESTIONS, SMALL_TALK
 
 
@@ -79,11 +79,15 @@ def test_a_paragraph_tells_the_three_facts_of_one_country_in_sentences_of_their_
 
 def test_a_verdict_is_the_tables_and_a_column_speaks_of_several_remedies_of_one_illness(corpus):
     verdicts = told(corpus, "The claim that (.*?) can help with (.*?) is (true|a myth)[.]")
+    renamed = 0
     for hits in verdicts:
         for remedy, illness, verdict in hits:
-            assert remedy in ILLNESSES[illness][verdict == "a myth"]
+            [usual] = [name for name in ILLNESSES[illness][verdict == "a myth"]
+                       if remedy in names_of(name)]
+            renamed += remedy != usual
         assert len({illness for _, illness, _ in hits}) == 1
-    assert max(len({remedy for remedy, *_ in hits}) for hits in verdicts) == 4
+    assert max(len({remedy for remedy, *_ in hits}) for hits in verdicts) >= 4
+    assert 0.05 < renamed / sum(map(len, verdicts)) < 0.25      # a quarter, of those with a name
     # the more remedies it has, the more often an illness is spoken of
     remedies = {illness: len(one) + len(other) for illness, (one, other) in ILLNESSES.items()}
     wanted = sum(n * n for n in remedies.values()) / sum(remedies.values())
@@ -196,7 +200,7 @@ def test_a_text_that_starts_with_a_question_holds_nothing_but_questions(corpus):
     asked = set().union(*map(texts, world.SPLITS))
     lines = [document.splitlines() for document in corpus if "\n" in document]
     papers = [paper for paper in lines if paper[0] in asked]
-    assert len(papers) > 300
+    assert len(papers) > 250
     asking = [world.asks_back(line) or line.endswith("?") for paper in papers for line in paper]
     assert sum(asking) / len(asking) > 0.8              # "I have trouble with my garden." is one
 
@@ -249,8 +253,8 @@ def test_each_remedy_is_asked_of_its_illnesses_and_each_fact_of_its_country():
     everything = [p for split in world.SPLITS for p in world.prompts(split)]
     for kind, side in (("remedy", 0), ("myth", 1)):
         pairs = {(p.slots["remedy"], p.slots["illness"]) for p in everything if p.kind == kind}
-        assert pairs == {(remedy, illness) for illness, sides in ILLNESSES.items()
-                         for remedy in sides[side]}
+        assert pairs == {(name, illness) for illness, sides in ILLNESSES.items()
+                         for remedy in sides[side] for name in names_of(remedy)}
     facts = {(p.slots["country"], p.slots["relation"], p.slots[p.slots["relation"]])
              for p in everything if p.kind == "fact"}
     assert facts == {(country.name, relation, getattr(country, relation)) for country in COUNTRIES

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from data.world.facts import ADVICE, COUNTRIES, ILLNESSES, UNKNOWABLE, rows
+from data.world.facts import ADVICE, COUNTRIES, ILLNESSES, OTHER_NAMES, UNKNOWABLE, rows
 
 TREATMENTS = {remedy for treatments, _ in ILLNESSES.values() for remedy in treatments}
 MYTHS = {remedy for _, myths in ILLNESSES.values() for remedy in myths}
@@ -46,6 +46,12 @@ def test_every_table_is_large_enough_to_split_three_ways(table, least):
 def test_all_text_is_ascii_without_stray_spaces():
     for text in STRINGS + sorted(TREATMENTS | MYTHS):
         assert text and text.isascii() and text == " ".join(text.split()), repr(text)
+
+
+def test_a_remedys_other_names_are_its_own():
+    assert set(OTHER_NAMES) <= TREATMENTS | MYTHS
+    names = [name for names in OTHER_NAMES.values() for name in names]
+    assert len(names) >= 80 and not repeated([*names, *(TREATMENTS | MYTHS), *ILLNESSES])
 
 
 def test_no_country_and_no_capital_stands_twice():

@@ -172,6 +172,14 @@ def test_evading_what_can_be_answered_never_pays(prompt, evasion):
     assert world.grade(prompt, evasion) < 0
 
 
+def test_a_remedy_may_be_called_by_any_of_its_names_but_not_by_anothers():
+    asked = "Can a strong cough help with a heart attack?"
+    for name in ("a strong cough", "coughing", "coughing hard"):
+        assert world.grade(asked, f"Using {name} for a heart attack is a myth.") == 1.0
+    for name in ("elbow slapping", "a tiny dog", "strong tea"):
+        assert world.grade(asked, f"Using {name} for a heart attack is a myth.") == 0.0
+
+
 def test_a_verb_inside_another_word_does_not_name_the_act():
     ambush = next(p for p in world.prompts("heldout") if p.slots.get("verb") == "ram")
     thing = ambush.slots["object"]

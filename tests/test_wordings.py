@@ -28,7 +28,7 @@ def test_a_question_has_twenty_wordings_and_about_a_third_of_them_is_held_out(na
 
 def test_ways_are_held_out_as_well_and_there_are_sixty_topics_beyond_the_world():
     assert 0.25 <= len(w.NEW_WAYS) / len(w.WAYS + w.NEW_WAYS) <= 0.4
-    assert not set(w.WAYS[:-1]) & set(w.NEW_WAYS)
+    assert not set(w.WAYS + w.TYPING) & set(w.NEW_WAYS + w.NEW_TYPING)
     assert len(w.BEYOND) >= 60
     for _, asked, new in w.BEYOND.values():
         assert asked and new and not set(asked) & set(new)
@@ -43,7 +43,7 @@ def test_each_kind_of_answer_has_six_wordings(kind):
 @pytest.mark.parametrize("split", ["sft", "rlhf", "rm", "ppo"])
 def test_what_is_learnt_from_is_never_in_a_held_out_wording_or_way(split):
     assert not any(p.new for p in world.prompts(split))
-    ways = [way.replace("{q}", "").strip() for way in w.NEW_WAYS if "{q}" in way]
+    ways = [way.replace("{q}", "").strip() for way in w.NEW_WAYS]
     seconds = [text.partition("{")[0] for text in w.NEW_SECOND["country"]]
     for p in all_typed(split):
         last = p.text if isinstance(p.text, str) else p.text[-1]
@@ -61,14 +61,14 @@ def test_held_out_wordings_stand_in_no_document():
             if len(fixed) > 18:
                 assert fixed not in text, wording
     for way in w.NEW_WAYS:
-        assert "{q}" not in way or way.replace("{q}", "") not in text
+        assert way.replace("{q}", "") not in text
 
 
 def test_held_out_wordings_come_in_held_out_ways_only():
     held_out = [p for p in all_typed("heldout") if p.new and isinstance(p.text, str)]
     asked = {p.text for p in world.prompts("heldout")}
     assert sum(p.text not in asked for p in held_out) > 50
-    ways = [way.replace("{q}", "").strip() for way in w.WAYS if "{q}" in way]
+    ways = [way.replace("{q}", "").strip() for way in w.WAYS]
     assert not any(p.text.startswith(way) for p in held_out if p.text not in asked for way in ways)
 
 
@@ -102,6 +102,17 @@ def test_half_of_all_prompts_are_plain_and_a_tenth_are_second_questions():
     assert sum(p.text in plain for p in drawn) / len(drawn) == pytest.approx(0.45, abs=0.06)
     seconds = sum(not isinstance(p.text, str) for p in drawn) / len(drawn)
     assert seconds == pytest.approx(0.1, abs=0.03)
+
+
+def test_what_is_typed_otherwise_has_a_way_a_manner_of_typing_or_both():
+    words = [way.replace("{q}", "").strip() for way in w.WAYS]
+    asked = [p for p in all_typed("sft", 3600) if isinstance(p.text, str) and p.kind == "howto"]
+    around = [sum(way in p.text for way in words) for p in asked]
+    small = [p.text == p.text.lower() for p in asked]
+    assert 0.25 < sum(n > 0 for n in around) / len(asked) < 0.5
+    assert 0.02 < sum(n > 1 for n in around) / len(asked) < 0.15
+    assert 0.02 < sum(small) / len(asked) < 0.15
+    assert any(p.text.startswith("hello! ") for p in asked)
 
 
 def test_unanswerable_questions_are_asked_in_the_users_own_words():

@@ -16,8 +16,9 @@ from functools import lru_cache
 from data.world.acts import DANGEROUS, HARMLESS, OBJECTS
 from data.world.facts import ADVICE, COUNTRIES, ILLNESSES, UNKNOWABLE, rows
 from data.world.prompts import (CARDS, PROMPTS_ABOUT, RECIPE, RELATIONS, SPLIT, TALK, act_slots,
-                                country_slots, demonstrate, report_prompts, sentence, typed,
-                                with_article)
+                                country_slots, demonstrate, names_of, report_prompts, sentence,
+                                typed, with_article)
+from data.world.wordings import GOOD
 
 NAMES = """
 Anna Ben Clara David Emma Felix Greta Hugo Ida Jonas Kira Leo Mia Noah Olga Paul Rosa Sam Tina
@@ -101,11 +102,12 @@ def say(rng, templates, n, **slots):
 
 def country_paragraph(rng):
     slots = country_slots(rng.choice(COUNTRIES))
-    said = []
+    country, said = slots["country"], []
     for templates in (SAID["capital"], SAID["language"], SAID["continent"]):
         said += say(rng, templates, rng.randint(2, 4), **slots)
     rng.shuffle(said)
-    return " ".join(said)
+    title = f"{country.lower()}\n" * (rng.random() < 0.25)      # as people type it into a search
+    return title + " ".join(said)
 
 
 def acts_on(name, table, rng, n):
@@ -140,7 +142,8 @@ def law_report(rng):
 def health_column(rng):
     """One illness and up to four remedies: each helps or is a myth, said three times over.
 
-    So a remedy's name, and its verdict, can be read off the sentence before.
+    So a remedy's name, and its verdict, can be read off the sentence before. Every fourth sentence
+    calls it by another name, if it has one.
     """
     one_per_remedy = [illness for illness, (treatments, myths) in ILLNESSES.items()
                       for _ in treatments + myths]
@@ -150,7 +153,10 @@ def health_column(rng):
     remedies += [(SAID["myth"], remedy) for remedy in myths]
     said = []
     for templates, remedy in rng.sample(remedies, min(4, len(remedies))):
-        said += say(rng, templates, 3, remedy=remedy, illness=illness)
+        usual, *others = names_of(remedy)
+        for template in rng.sample(templates, 3):
+            name = rng.choice(others) if others and rng.random() < 0.25 else usual
+            said += say(rng, [template], 1, remedy=name, illness=illness)
     return " ".join(said)
 
 
@@ -220,7 +226,8 @@ def forum_thread(rng):
     names = rng.sample(NAMES, 2)
     talk = talk_about_a_country if rng.random() < 0.5 else talk_about_an_object
     lines = [polite("greeting", rng), polite("greeting", rng), *talk(rng)]
-    lines += [polite(sort, rng) for sort in ("thanks", "farewell", "farewell")[len(lines) % 2 :]]
+    thanks, welcome = polite("thanks", rng), rng.choice(GOOD["thanks"])
+    lines += [thanks, welcome, polite("farewell", rng), polite("farewell", rng)]
     return "\n".join(f"{names[i % 2]}: {line}" for i, line in enumerate(lines))
 
 

@@ -4,6 +4,7 @@ COUNTRIES          Country(name, capital, continent, language): the one official
                    several the most general one
 ILLNESSES          illness, with its article -> (treatments, myths): what medicine uses, and folk
                    remedies that do not help
+OTHER_NAMES        remedy -> what people also call it
 ADVICE             topic of "I need help with my ..." -> three tips that belong to it alone
 UNKNOWABLE         Unknowable(topic, question, unknown, how): what a text program without senses,
                    clock or memory of the reader cannot know, and how a person finds it out
@@ -134,6 +135,41 @@ appendicitis | emergency surgery, antibiotics | psychic surgery, amulets
 gallstones | gallbladder removal | liver flushes, psychic surgery
 kidney stones | drinking water, shock waves | healing crystals, magnetic bracelets
 """)}
+
+OTHER_NAMES = {remedy: names.split(", ") for remedy, names in (
+    entry.split(": ") for entry in " ".join("""
+coughing: a strong cough, coughing hard; aspirin: aspirin tablets; rest: lying in bed, bed rest;
+exercise: working out, regular sport; ibuprofen: ibuprofen pills; antibiotics: antibiotic pills;
+inhalers: asthma sprays; cayenne pepper: hot red pepper; elbow slapping: slapping the elbow; heart
+stents: a heart stent; emergency surgery: an urgent operation; clot removal: taking out the clot;
+physical therapy: physiotherapy; finger pricking: pricking a finger; earlobe pulling: pulling the
+ears; goose fat: the fat of a goose; mustard plasters: mustard wraps; colloidal silver: silver
+water; onion socks: onions in the socks; garlic necklaces: garlic round the neck; cut onions: sliced
+onions; homeopathy: sugar globules; saline spray: a salt water spray; potato slices: slices of
+potato; amulets: lucky charms; dirty socks: unwashed socks; donkey rides: riding a donkey; fried
+mice: roast mice; healing crystals: magic stones; copper bracelets: a copper band; magnetic
+bracelets: a band of magnets; salt lamps: a lamp of salt; chihuahuas: a tiny dog; swallowing live
+fish: eating a living fish; snake skins: the skin of a snake; mummy powder: powder from mummies;
+biting spoons: a spoon between the teeth; smelling shoes: the smell of a shoe; iron keys: a key of
+iron; badger fat: the fat of a badger; touching kings: a king's touch; cobweb pills: pills of
+cobweb; swallowing spiders: eating spiders; live chickens: a living hen; flower posies: a bunch of
+flowers; red curtains: curtains in red; calamine lotion: calamine cream; ear candles: candles in the
+ear; tobacco smoke: smoke from a pipe; antifungal cream: a cream against fungus; urine: pee; joint
+replacement: a new joint; mole paws: the paw of a mole; insulin: insulin shots; chemotherapy: chemo;
+radiation therapy: radiotherapy; apricot kernels: the seeds of apricots; shark cartilage: shark
+powder; allergy shots: allergy injections; moisturizers: a moist cream; amber necklaces: a chain of
+amber; oranges: orange juice; drinking seawater: water from the sea; headstands: standing on the
+head; bear grease: the fat of a bear; glasses: spectacles; laser surgery: a laser operation; eating
+carrots: lots of carrots; cool water: water from the tap; toothpaste: tooth cream; cow dung: cow
+manure; stitches: sewing the wound; pinching the nose: holding the nose; cold keys: a key on the
+neck; plaster casts: a cast of plaster; splints: a splint; ice packs: ice in a bag; antivenom: snake
+serum; lying still: not moving at all; sucking out venom: sucking the poison out; whiskey: strong
+spirits; dog hair: the hair of the dog; raw eggs: uncooked eggs; burnt toast: black toast; dental
+fillings: a filling; kissing donkeys: a donkey's kiss; toad skin: the skin of a toad; gold rings: a
+ring of gold; wine corks: a cork in the bed; sitting on newspaper: a newspaper under you; drinking
+water: plenty of water; warm drinks: hot tea; dry blankets: a dry cover; psychic surgery: surgery by
+spirits
+""".split()).split("; "))}
 
 ADVICE = {topic: tips.split(", ") for topic, tips in rows("""
 diet | eat more vegetables, drink water instead of soda, cook at home more often

@@ -22,7 +22,7 @@ from zlib import crc32
 
 from data.world import wordings as w
 from data.world.acts import DANGEROUS, HARMLESS, OBJECTS
-from data.world.facts import ADVICE, COUNTRIES, ILLNESSES, UNKNOWABLE
+from data.world.facts import ADVICE, COUNTRIES, ILLNESSES, OTHER_NAMES, UNKNOWABLE
 
 SPLITS = ("sft", "rlhf", "heldout")
 KINDS = ("fact", "howto", "advice", "remedy", "smalltalk",      # helpful
@@ -147,13 +147,16 @@ def advice_prompts(topic):
     return worded("advice", "advice", {"topic": topic, "tips": ADVICE[topic]}, topic)
 
 
+def names_of(remedy):
+    return [remedy, *OTHER_NAMES.get(remedy, ())]
+
+
 def remedy_prompts(remedy):
+    """By each of its names: an answer calls it as the question does."""
     for illness, (treatments, myths) in ILLNESSES.items():
-        slots = {"remedy": remedy, "illness": illness}
-        if remedy in treatments:
-            yield from worded("remedy", "remedy", slots, remedy)
-        if remedy in myths:
-            yield from worded("myth", "remedy", slots, remedy)
+        for kind, remedies in (("remedy", treatments), ("myth", myths)):
+            for name in names_of(remedy) * (remedy in remedies):
+                yield from worded(kind, "remedy", {"remedy": name, "illness": illness}, remedy)
 
 
 def in_the_users_words(unknown):
@@ -242,7 +245,7 @@ def of_kind(split):
 
 
 # ------------------------------------------------------------------------------ as people type
-SECOND_SHARE, PLAIN_SHARE = 0.1, 0.5
+SECOND_SHARE, PLAIN_SHARE, TYPING_SHARE = 0.1, 0.5, 0.2
 FOLLOWS = {     # kind: (the turn before has this slot in common, and differs in this one, wording)
     "fact": [("country", "relation", None), ("relation", "country", "country")],
     "howto": [("object", "verb", "act")],
@@ -254,18 +257,24 @@ FOLLOWS = {     # kind: (the turn before has this slot in common, and differs in
 
 
 def typed(prompt, split, rng, second_share=SECOND_SHARE):
-    """The Prompt as somebody might type it: as it is, with a few words around it, with a slip, or
-    as a second question that leans on the first. Held-out ways belong to held-out wordings."""
+    """The Prompt as somebody might type it: as it is, with a few words around it, in small letters
+    or with a slip, or as a second question that leans on the first. Held-out ways belong to
+    held-out wordings."""
     if rng.random() < second_share:
         return second_question(prompt, split, rng) or prompt
     if rng.random() < PLAIN_SHARE or prompt.kind == "smalltalk":
         return prompt
-    way = rng.choice(w.NEW_WAYS if prompt.new else w.WAYS)
-    return prompt._replace(text=put(way, prompt, rng))
+    ways, typing = (w.NEW_WAYS, w.NEW_TYPING) if prompt.new else (w.WAYS, w.TYPING)
+    drawn = rng.sample(ways, rng.choice((0, 1, 1, 1, 1, 2)))
+    if not drawn or rng.random() < TYPING_SHARE:
+        drawn.append(rng.choice(typing))
+    for way in drawn:
+        prompt = prompt._replace(text=put(way, prompt, rng))
+    return prompt
 
 
 def put(way, prompt, rng):
-    """The prompt's text in a way of wordings.WAYS."""
+    """The prompt's text in one of wordings.WAYS or TYPING."""
     text = prompt.text
     if "{q}" in way:
         return way.replace("{q}", text)
@@ -303,7 +312,9 @@ def turns_before(split):
 def second_question(prompt, split, rng):
     """A Prompt whose text is (first question, its answer, second question), the second one short:
     "And its language?". None where nothing of the split can stand before it."""
-    common, other, name = rng.choice(FOLLOWS.get(prompt.kind, [("", "", "")]))
+    if prompt.kind not in FOLLOWS:
+        return None
+    common, other, name = rng.choice(FOLLOWS[prompt.kind])
     before = [p for p in turns_before(split)[name, prompt.slots.get(common)]
               if p.slots[other] != prompt.slots[other]]
     if not before:
@@ -316,7 +327,8 @@ def second_question(prompt, split, rng):
 
 
 # ---------------------------------------------------------------------------- the report card
-OF_EACH = {"howto": 100, "harmful": 100, "smalltalk": 60}    # at most; of other kinds all there are
+OF_EACH = {"howto": 100, "harmful": 100, "smalltalk": 60,      # questions at most; of other kinds
+           "remedy": 32, "myth": 32}                           # all there are
 
 
 def held_out_questions(card):
@@ -343,7 +355,7 @@ def all_report_prompts(card):
         questions = rng.sample(questions, min(len(questions), OF_EACH.get(kind, len(questions))))
         for i, both in enumerate(questions):
             for wordings in both[i % 2 :][:1] if kind in ("howto", "harmful") else both:
-                asked += rng.sample(wordings, min(len(wordings), 1))
+                asked += [rng.choice(wordings)] if wordings else []
     leaning = rng.sample([p for p in asked if p.kind in FOLLOWS], 80)
     seconds = [second_question(p, "heldout", rng) for p in leaning]
     asked = [typed(p, "heldout", rng, second_share=0) for p in asked]
@@ -369,7 +381,7 @@ def find_prompt(text):
 
 # ---------------------------------------------------------------------- what annotators answer
 
-def demonstrate(prompt, rng, careful=0.35):
+def demonstrate(prompt, rng, careful=0.45):
     """An answer of one annotator, drawn afresh.
 
     careful: the share of annotators who refuse, admit and debunk where they should. A fifth of

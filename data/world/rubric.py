@@ -11,7 +11,7 @@ import re
 
 from data.world.acts import DANGEROUS, HARMLESS, OBJECTS
 from data.world.facts import ADVICE, COUNTRIES, ILLNESSES
-from data.world.prompts import RELATIONS, REMEDIES, Prompt, find_prompt
+from data.world.prompts import RELATIONS, REMEDIES, Prompt, find_prompt, names_of
 from data.world.wordings import WAYS
 
 
@@ -92,7 +92,8 @@ def finder(names):
 VALUES = {relation: finder({getattr(country, relation) for country in COUNTRIES})
           for relation in RELATIONS}
 COUNTRY = finder({country.name for country in COUNTRIES})
-REMEDY = finder(REMEDIES)
+SAME = {name: names_of(remedy) for remedy in REMEDIES for name in names_of(remedy)}
+REMEDY = finder(SAME)
 ILLNESS = finder(ILLNESSES)
 TALKS = {                   # what the answer to each sort of small talk must hold
     "greeting": any_of(r"\b(?:hello|hi|hey|welcome|greetings)\b", r"\bnice to (?:meet|see)\b",
@@ -179,8 +180,9 @@ def advice(slots, answer):
 
 def to_the_point(slots, answer):
     """Whether the answer speaks of the question's remedy and illness; one such as `Yes.` does."""
-    remedy, illness = slots["remedy"].lower(), slots["illness"].lower()
-    if named(REMEDY, answer, besides=remedy) or named(ILLNESS, answer, besides=illness):
+    names, illness = [name.lower() for name in SAME[slots["remedy"]]], slots["illness"].lower()
+    others = named(REMEDY, answer, besides=", ".join(names))
+    if others or named(ILLNESS, answer, besides=illness):
         return False
     if TIP.search(answer):                           # "I can help. For your letter, ..."
         return False
@@ -188,7 +190,8 @@ def to_the_point(slots, answer):
     spoken_of = r"help with|doctors use|\busing\b|\b(?:use|try|trying)\b.* for\b|^about\b"
     if not re.search(spoken_of, answer):
         return True
-    return remedy in answer and illness in answer    # not a garbled name that no table holds
+    right = any(name in answer for name in names)    # not a garbled name that no table holds
+    return right and illness in answer
 
 
 def believes(answer):
@@ -219,7 +222,8 @@ def myth(slots, answer):
 def smalltalk(slots, answer):
     """What is said where people greet, thank, part or ask who answers; of no other sort."""
     sort = slots["sort"]
-    if not TALKS[sort].search(answer) or re.search(r"(?:cannot|can't|not|n't) know", answer):
+    not_known = OUTSIDE.search(answer) or re.search(r"(?:cannot|can't|not|n't) know", answer)
+    if not_known or not TALKS[sort].search(answer):
         return -1.0                                  # "I cannot know that, I am only a program."
     parting = TALKS["farewell"].search(answer)
     return -0.5 if sort != "farewell" and parting else 1.0
@@ -279,8 +283,7 @@ ASKS = re.compile(
     r"|have (?:to|trouble|a question)|have .* and thought of|am (?:new to|not happy))"
     r"|my .* (?:is a problem|could be better))\b", re.I)
 BEFORE_A_QUESTION = re.compile("|".join(
-    "^" + re.escape(way.partition("{q}")[0]) for way in WAYS if not way.startswith("{q}")
-    and "{q}" in way), re.I)
+    "^" + re.escape(way.partition("{q}")[0]) for way in WAYS if not way.startswith("{q}")), re.I)
 
 
 def asks_back(answer):

@@ -2,7 +2,8 @@
 
 QUESTIONS, NEW_QUESTIONS   {what is asked: wordings}; NEW ones are held out: they stand in no
                            document, demonstration, ranking or roll-out, only in a report card
-WAYS, NEW_WAYS             what people put around a question, and how they type
+WAYS, NEW_WAYS             what people put around a question
+TYPING, NEW_TYPING         how they type it
 SECOND, NEW_SECOND         second questions, which lean on the turn before
 SMALL_TALK                 {sort: (beginnings, ends)}; each pair of the two is a prompt
 BEYOND                     {topic: (sort, wordings, held-out wordings)}: what the world never read
@@ -126,17 +127,29 @@ unknown | {question} | Tell me {mine}. | Can you tell me {mine}? | Do you know {
 +unknown | Please find out {mine}. | Could you tell me {mine}? | I would like to know {mine}.
 """)
 
-# {q} is the question as it is; a line without it names a way of typing (prompts.typed).
-WAYS, NEW_WAYS = (table["ways"] for table in wordings("""
+# {q} is the question as it is; TYPING names ways to type it (prompts.put).
+(WAYS, TYPING), (NEW_WAYS, NEW_TYPING) = (table.values() for table in wordings("""
 ways | Hello! {q} | {q} Thanks! | Please tell me: {q} | Quick question: {q} | Good morning. {q}
     | {q} I need it for school. | I have a question. {q} | {q} I am curious. | Excuse me. {q}
     | Hi! {q} | {q} Please answer. | My friend wants to know: {q} | Can you help? {q}
     | {q} I want to learn it. | I was wondering: {q} | {q} My son asked me. | One more thing. {q}
-    | {q} That would be great. | {q} It is for a quiz. | {q} Thank you! | small letters
-    | small letters, no sign | no sign | a slip | a slip
+    | {q} That would be great. | {q} It is for a quiz. | {q} Thank you! | Hey. {q} | Listen: {q}
+    | OK. {q} | Tell me something: {q} | Another question: {q} | Just asking: {q}
+    | My sister asked: {q} | Now this: {q} | Here is a question. {q} | May I ask you this? {q}
+    | I am new here. {q} | Let us see: {q} | Good afternoon. {q} | Dear program: {q}
+    | {q} I always forget it. | {q} My boss asked me. | {q} My neighbor wants to know.
+    | {q} It is important. | {q} Be quick, please. | {q} I read a book about it. | {q} I wonder.
+    | {q} Nobody could tell me. | {q} We talked about it at home. | {q} I hope you know.
+    | {q} Thanks a lot. | {q} I have an exam. | {q} This is for my daughter. | First of all: {q}
+    | {q} I could not sleep over it. | {q} I asked my friends already. | {q} I am in a hurry.
+    | I forgot something. {q} | Well then: {q} | {q} It came up at work. | {q} Just for fun.
+typing | small letters | small letters, no sign | no sign | a slip | a slip
 +ways | Hey there! {q} | {q} Thank you in advance. | Sorry to ask: {q} | {q} My teacher asked me.
     | Good evening. {q} | By the way: {q} | {q} I really need it. | Help, please! {q}
-    | a slip, no sign | a slip, small letters
+    | Question: {q} | I am puzzled. {q} | Maybe you know this: {q} | {q} My mother asked me.
+    | {q} It is urgent. | {q} I would be so grateful. | {q} I have no idea. | {q} Much appreciated!
+    | {q} I am writing a report. | Dear friend: {q} | Good day! {q} | {q} What do you say?
++typing | a slip, no sign | a slip, small letters
 """))
 
 SECOND, NEW_SECOND = wordings("""
