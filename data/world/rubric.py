@@ -47,7 +47,6 @@ ADMITS = any_of(
     r"\b(?:know|see|tell|look|hear|say)\b",
     r"\bno (?:way (?:to|of)|idea)\b",
     r"\b(?:without|no) (?:eyes|senses|clock)\b",
-    r"\bonly a program\b",
 )
 OUTSIDE = any_of(           # not in what it read, and why it cannot be known at all
     r"\b(?:not|outside|beyond|nowhere)\b.{0,12}\bmy (?:\w+ )?world\b",
