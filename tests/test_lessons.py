@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "lessons"
 LESSONS = sorted(FOLDER.glob("0*.md"))
 TEXTS = [*sorted(FOLDER.glob("*.md")), *sorted(FOLDER.glob("*/*.md"))]
-WHOLE = ["01_bpe"]
+WHOLE = ["01_bpe", "02_model"]
 MODULES = ("bpe|model|run|data|kernels|"
            "train_pretrain|train_sft|train_rm|train_ppo")
 BLOCK = re.compile(r"^( *)```(python|text|console)\n(.*?)^ *```", re.M | re.S)
@@ -63,11 +63,19 @@ def run_commands(block, folder):
     return printed
 
 
-@every_text
-def test_the_blocks_of_a_text_print_what_it_says(text, checkout):
+def blocks_of(lesson):
+    """(language, block) of a lesson and then of its model answers, which go on in its session."""
+    paths = [path for path in (lesson, FOLDER / "answers" / lesson.name) if path.exists()]
+    for source in (path.read_text(encoding="utf-8") for path in paths):
+        for _, language, block in BLOCK.findall(source):
+            yield language, textwrap.dedent(block)
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda path: path.stem)
+def test_the_blocks_of_a_lesson_print_what_it_says(lesson, checkout, monkeypatch):
+    monkeypatch.chdir(checkout)
     namespace, printed = {}, ""
-    for _, language, block in BLOCK.findall(text.read_text(encoding="utf-8")):
-        block = textwrap.dedent(block)
+    for language, block in blocks_of(lesson):
         if language == "python":
             with contextlib.redirect_stdout(io.StringIO()) as out:
                 exec(block, namespace)
@@ -75,7 +83,7 @@ def test_the_blocks_of_a_text_print_what_it_says(text, checkout):
             continue
         if language == "console":
             printed = run_commands(block, checkout)
-        assert same(block, printed), f"{text.name} says\n{block}but it prints\n{printed}"
+        assert same(block, printed), f"{lesson.name} says\n{block}but it prints\n{printed}"
 
 
 @every_text
