@@ -90,7 +90,8 @@ def draw_00_pipeline(ax):
         x, color = 0.12 + 1.98 * i, STAGES[stage]
         box(ax, x + 0.1, 2.9, 1.5, 0.5, goes_in, color, share=0.0)
         arrow(ax, (x + 0.85, 2.9), (x + 0.85, 2.0), color)
-        box(ax, x, 1.2, 1.7, 0.8, f"{name}\n", color, share=0.35, size=11, weight="bold")
+        box(ax, x, 1.2, 1.7, 0.8, "", color, share=0.35)
+        write(ax, x + 0.85, 1.72, name, 11, weight="bold")
         write(ax, x + 0.85, 1.43, f"train_{stage}.py", 9, family="monospace")
         arrow(ax, (x + 0.85, 1.2), (x + 0.85, 0.85), color)
         write(ax, x + 0.85, 0.62, comes_out, 9.5)
@@ -159,8 +160,8 @@ def draw_01_merges(ax):
                 write(ax, x, 0.25, str(token[0]), 9, QUIET)
                 box(ax, x - 0.18, y - 0.16, 0.36, 0.32, text, share=0.0, family="monospace")
             else:
-                box(ax, x - 0.43, y - 0.25, 0.86, 0.5, f"{text} {255 + number}\n", ONE, 0.45,
-                    family="monospace")
+                box(ax, x - 0.43, y - 0.25, 0.86, 0.5, "", ONE, 0.45)
+                write(ax, x, y + 0.1, f"{text} {255 + number}", family="monospace")
                 write(ax, x, y - 0.11, f"merge {number}", 9)
         left += 0.48 * len(piece) + 0.12
 

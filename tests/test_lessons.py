@@ -29,7 +29,9 @@ FILES = (".py", ".json", ".jsonl", ".pt", ".png", ".md")
 PICTURE = re.compile(r"!\[([^\]]*)\]\(([^)]*)\)")
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^):#]+)\)")
 TERM = re.compile(r"^- \*\*(.+?)\*\*.*? \(lesson (\d)\): \S", re.M)
-IGNORED = {"out", "trial", "quick", "hand_in", ".git"}
+FLAG = re.compile(r"(?<![\w-])--[a-z][a-z_-]+")
+CODE_FILE = re.compile(r"`([\w/]+\.py)`")
+IGNORED = {"out", "trial", "quick", "hand_in", ".git", ".venv", "venv"}
 
 every_text = pytest.mark.parametrize("text", TEXTS, ids=lambda path: str(path.relative_to(FOLDER)))
 whole_lesson = pytest.mark.parametrize("name", WHOLE)
@@ -98,6 +100,18 @@ def test_what_a_text_names_exists(text):
                 found = getattr(found, name)
             else:                           # a module of a package: reached by import
                 found = importlib.import_module(f"{found.__name__}.{name}")
+
+
+@every_text
+def test_the_flags_and_files_that_a_text_names_are_ours(text):
+    source = text.read_text(encoding="utf-8")
+    code = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("**/*.py")
+                   if path.relative_to(ROOT).parts[0] not in IGNORED)
+    for flag in set(FLAG.findall(source)):
+        field = flag[2:].replace("-", "_")
+        assert flag in code or re.search(rf"^    {field}: \w+ = flag\(", code, re.M), flag
+    for name in set(CODE_FILE.findall(source)):
+        assert name.startswith("hand_in/") or (ROOT / name).exists(), name
 
 
 @every_text
