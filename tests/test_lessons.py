@@ -66,7 +66,7 @@ def run_commands(block, folder):
 
 
 def blocks_of(lesson):
-    """(language, block) of a lesson and then of its model answers, which go on in its session."""
+    """(language, block) of a lesson and then of its model answers, which use its names."""
     paths = [path for path in (lesson, FOLDER / "answers" / lesson.name) if path.exists()]
     for source in (path.read_text(encoding="utf-8") for path in paths):
         for _, language, block in BLOCK.findall(source):
