@@ -1,0 +1,378 @@
+"""The drawings of the lessons, from the code's own shapes and numbers.
+
+run   python lessons/draw.py                 all of them
+      python lessons/draw.py 01_merges       one; a wrong name lists them
+see   lessons/NAME.png, 800 pixels wide as a page shows it, twice that in the file
+
+A picture is a function draw_NAME(ax) under @picture: it asks bpe.py or model.py for what it shows.
+An inch is 100 pixels of the page: no letter under 9 points, and colours that the colour-blind tell
+apart, too (Okabe and Ito 2008). A stage keeps its colour in all pictures.
+"""
+import sys
+from pathlib import Path
+
+import torch
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch, Rectangle
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+import bpe
+import kernels
+import model
+import run
+from run.pictures import save_picture
+
+STAGES = {"pretrain": "#0072B2", "sft": "#E69F00", "rm": "#CC79A7", "ppo": "#009E73"}
+INK, QUIET, PAPER = "#222222", "#6B6B6B", "#F1F1F1"
+ONE, OTHER = "#56B4E9", "#D55E00"           # two colours that mean no stage
+PICTURES = {}
+
+
+# ------------------------------------------------------------------------------------------- tools
+def picture(height):
+    """Decorator: the function draws on an empty page of 8 x height inches."""
+    def register(function):
+        name = function.__name__.removeprefix("draw_")
+        PICTURES[name] = function, height
+        return function
+    return register
+
+
+def page(height):
+    figure = Figure(figsize=(8, height), dpi=160)
+    ax = figure.add_axes([0, 0, 1, 1])
+    ax.set(xlim=(0, 8), ylim=(0, height))
+    ax.axis("off")
+    return ax
+
+
+def tint(color, share=0.25):
+    """The colour on white paper: share 1 is the colour itself, 0 is white."""
+    channels = [int(color[i : i + 2], 16) for i in (1, 3, 5)]
+    return tuple(1 - share * (1 - channel / 255) for channel in channels)
+
+
+def write(ax, x, y, text, size=10, color=INK, **more):
+    ax.text(x, y, text, **{"ha": "center", "va": "center"} | more, fontsize=size, color=color)
+
+
+def box(ax, x, y, width, height, text="", color=QUIET, share=0.25, size=10, **more):
+    """A rounded box whose lower left corner is (x, y)."""
+    shape = FancyBboxPatch((x, y), width, height, boxstyle="round,pad=0,rounding_size=0.06",
+                           facecolor=tint(color, share), edgecolor=color, linewidth=1.2)
+    ax.add_patch(shape)
+    write(ax, x + width / 2, y + height / 2, text, size, **more)
+
+
+def cell(ax, x, y, width, height, text="", face=PAPER, size=10, **more):
+    ax.add_patch(Rectangle((x, y), width, height, facecolor=face, edgecolor="white", linewidth=2))
+    write(ax, x + width / 2, y + height / 2, text, size, **more)
+
+
+def arrow(ax, start, end, color=INK, bend=0.0, style="-|>"):
+    look = dict(arrowstyle=style, color=color, linewidth=1.4, shrinkA=0, shrinkB=0,
+                mutation_scale=11, connectionstyle=f"arc3,rad={bend}")
+    ax.annotate("", xy=end, xytext=start, arrowprops=look)
+
+
+# --------------------------------------------------------------------------- lesson 0: the pipeline
+@picture(3.5)
+def draw_00_pipeline(ax):
+    columns = {
+        "pretrain": ("raw text", "1 pre-training", "base model:\ngoes on with any text"),
+        "sft": ("questions with\nanswers", "2 fine-tuning", "SFT model:\nanswers, and stops"),
+        "rm": ("answers, ranked\nby people", "3.1 reward model",
+               "a number: how good\nis this answer?"),
+        "ppo": ("questions alone", "3.2 PPO", "aligned assistant:\nhelpful, honest, harmless"),
+    }
+    for i, (stage, (goes_in, name, comes_out)) in enumerate(columns.items()):
+        x, color = 0.12 + 1.98 * i, STAGES[stage]
+        box(ax, x + 0.1, 2.9, 1.5, 0.5, goes_in, color, share=0.0)
+        arrow(ax, (x + 0.85, 2.9), (x + 0.85, 2.0), color)
+        box(ax, x, 1.2, 1.7, 0.8, "", color, share=0.35)
+        write(ax, x + 0.85, 1.72, name, 11, weight="bold")
+        write(ax, x + 0.85, 1.43, f"train_{stage}.py", 9, family="monospace")
+        arrow(ax, (x + 0.85, 1.2), (x + 0.85, 0.85), color)
+        write(ax, x + 0.85, 0.62, comes_out, 9.5)
+        if i < 3:
+            arrow(ax, (x + 1.7, 1.6), (x + 1.98, 1.6), color)
+    ax.plot([3.5, 3.5, 6.4], [2.0, 2.35, 2.35], color=STAGES["sft"], linewidth=1.4, zorder=0)
+    arrow(ax, (6.4, 2.35), (6.4, 2.0), STAGES["sft"])
+    write(ax, 5.7, 2.52, "start and reference", 9.5)
+    write(ax, 4.0, 0.16, "bpe.py, model.py and kernels/ are the same in all four", 9.5, QUIET)
+
+
+# -------------------------------------------------------------------------- lesson 1: the tokenizer
+PIECES = {b"ban": 2, b"bank": 7, b"tank": 4, b"bar": 6, b"banks": 3}
+SENTENCE = "How can I open a bank account in Liechtenstein?"
+
+
+@picture(2.6)
+def draw_01_sentence(ax):
+    from data import world
+    whole = bpe.train_bpe(world.documents(), 4096, model.SPECIAL_TOKENS)
+    write(ax, 0.1, 2.42, "vocabulary", 9, QUIET, ha="left")
+    write(ax, 7.9, 2.42, "tokens", 9, QUIET, ha="right")
+    for row, size in enumerate([259, 512, 1024, 4096]):
+        merges = whole.merges[: size - 259]
+        known = {token: id for token, id in whole.vocab.items() if id < size - 3}
+        tokenizer, x, y = bpe.Tokenizer(known, merges), 0.8, 1.8 - 0.56 * row
+        ids = tokenizer.encode_ordinary(SENTENCE)
+        write(ax, 0.1, y + 0.19, f"{size:,}", ha="left")
+        write(ax, 7.9, y + 0.19, str(len(ids)), ha="right")
+        for i, token in enumerate(tokenizer.decode([id]) for id in ids):
+            width = 0.14 * len(token)
+            cell(ax, x, y, width, 0.38, token.replace(" ", "\u00b7"),
+                 tint((ONE, OTHER)[i % 2], 0.35), family="monospace")
+            x += width
+
+
+def grow_tree(piece, merges):
+    """bytes -> [(token, start, end, height, number of the merge)], what stands at the end last."""
+    row = [(piece[i : i + 1], i, i + 1, 0, None) for i in range(len(piece))]
+    made = list(row)
+    for number, pair in enumerate(merges, start=1):
+        for i in range(len(row) - 1, 0, -1):
+            a, b = row[i - 1 : i + 1]
+            if (a[0], b[0]) == pair:
+                row[i - 1 : i + 1] = [(a[0] + b[0], a[1], b[2], 1 + max(a[3], b[3]), number)]
+                made.append(row[i - 1])
+    return made
+
+
+@picture(3.1)
+def draw_01_merges(ax):
+    merges, left = bpe.plain_merges(PIECES, 262), 0.98
+    for y, text in ((0.25, "bytes"), (0.7, "tokens\n0 to 255"), (1.6, "tokens\nfrom 256")):
+        write(ax, 0.05, y, text, 9, QUIET, ha="left")
+    for piece in (b"banks", b"tanks", b"bark"):
+        at = {}
+        for token, start, end, height, number in grow_tree(piece, merges):
+            x, y = left + 0.48 * (start + end) / 2, 0.7 + 0.9 * height
+            for child in (span for span in at if start <= span[0] and span[1] <= end):
+                if at[child][2]:            # no parent yet
+                    ax.plot([x, at[child][0]], [y, at[child][1]], color=QUIET, zorder=0)
+                    at[child][2] = False
+            at[start, end] = [x, y, True]
+            text = token.decode()
+            if number is None:
+                write(ax, x, 0.25, str(token[0]), 9, QUIET)
+                box(ax, x - 0.18, y - 0.16, 0.36, 0.32, text, share=0.0, family="monospace")
+            else:
+                box(ax, x - 0.43, y - 0.25, 0.86, 0.5, "", ONE, 0.45)
+                write(ax, x, y + 0.1, f"{text} {255 + number}", family="monospace")
+                write(ax, x, y - 0.11, f"merge {number}", 9)
+        left += 0.48 * len(piece) + 0.12
+
+
+@picture(3.3)
+def draw_01_fast(ax):
+    row = bpe.Row({b"bank": 7, b"tank": 4})
+    left, width, letters = 1.75, 0.55, " bank tank "
+    for place, letter in enumerate(letters):
+        write(ax, left + width * (place + 0.5), 3.1, letter, 11, family="monospace")
+    states = [("one byte a token", row.ids.copy())]
+    for a, b in ((b"b", b"a"), (b"n", b"k"), (b"ba", b"nk")):
+        row.merge(row.tokens.index(a), row.tokens.index(b))
+        states.append((f"{a.decode()} + {b.decode()} = {len(row.tokens) - 1}", row.ids.copy()))
+    for i, (title, ids) in enumerate(states):
+        y = 2.5 - 0.48 * i
+        write(ax, left - 0.12, y + 0.2, title, 10, ha="right")
+        for place, id in enumerate(ids.tolist()):
+            face = PAPER if id == bpe.GAP else tint(ONE, 0.2 if id < 256 else 0.6)
+            shade = QUIET if id == bpe.GAP else INK
+            cell(ax, left + width * place, y, width, 0.4, str(id), face, color=shade)
+    for place, text in ((1, "first byte: read by\nthe neighbour before it"),
+                        (4, "last byte: read by\nthe neighbour behind it")):
+        x = left + width * (place + 0.5)
+        arrow(ax, (x, 0.68), (x, 1.04))
+        write(ax, x - (0.15 if place == 1 else -0.15), 0.45, text, 9.5)
+    write(ax, left + width * 8.7, 0.45, "255 is the gap: no token is read there", 9.5, QUIET)
+
+
+# ------------------------------------------------------------------------------ lesson 2: the model
+@picture(6.1)
+def draw_02_transformer(ax):
+    gpt = model.GPT(model.GPTConfig())
+    C, V = gpt.config.n_embd, gpt.config.vocab_size
+    ids = torch.zeros(24, gpt.config.block_size, dtype=torch.int64)
+    with torch.no_grad():
+        x, logits = gpt.hidden(ids), gpt(ids)
+    rows = [                                # name, weights, colour, the tensor that comes out of it
+        ("token ids", None, QUIET, ("(B, T)", ids)),
+        ("token_embedding + position_embedding", [gpt.token_embedding, gpt.position_embedding],
+         ONE, ("(B, T, C)", x)),
+        *((f"block {i}:  attention, then MLP", [block], OTHER, ("(B, T, C)", x))
+          for i, block in enumerate(gpt.blocks)),
+        ("norm", [gpt.norm], QUIET, ("(B, T, C)", x)),
+        ("logits = x @ token_embedding.weight.T", [], ONE, ("(B, T, V)", logits)),
+    ]
+    write(ax, 7.05, 5.95, f"weights, of {count([gpt]):,}", 9.5, QUIET)
+    for i, (name, parts, color, (shape, tensor)) in enumerate(rows):
+        y = 5.4 - 0.67 * i
+        box(ax, 1.15, y, 3.2, 0.42, name, color, 0.3)
+        arrow(ax, (2.75, y), (2.75, y - 0.25))
+        write(ax, 4.5, y - 0.13, f"{shape} = {tuple(tensor.shape)}", 9.5, ha="left")
+        if parts is not None:
+            weights = f"{count(parts):,}" if parts else "none of its own"
+            write(ax, 7.05, y + 0.21, weights, 10)
+    arrow(ax, (1.15, 4.94), (1.15, 0.92), ONE, bend=0.12)
+    write(ax, 0.45, 2.9, "one matrix\n(V, C),\nused twice", 9.5)
+    write(ax, 2.75, 0.25, "column t: a number for every token that may come at t+1", 9.5)
+    assert logits.shape[-1] == V and x.shape[-1] == C
+
+
+def count(parts):
+    return sum(p.numel() for part in parts for p in part.parameters())
+
+
+@picture(2.7)
+def draw_02_block(ax):
+    block = model.Block(model.GPTConfig(), layer=0)
+    hidden, C = block.up.out_features, block.up.in_features
+    ax.plot([0.95, 6.85], [0.6, 0.6], color=INK, linewidth=4, zorder=0)
+    arrow(ax, (6.8, 0.6), (7.1, 0.6))
+    write(ax, 0.48, 0.6, f"x\n(B, T, {C})", 9.5)
+    write(ax, 7.55, 0.6, f"x\n(B, T, {C})", 9.5)
+    write(ax, 4.0, 0.2, "the residual stream: nothing stands in its way, blocks only add to it")
+    for x, parts, color, title in (
+            (1.15, ["norm1", "attention"], ONE, "tokens look at earlier tokens"),
+            (3.75, ["norm2", f"up to\n{hidden}", "GELU", f"down\nto {C}"], OTHER,
+             "each token for itself: the MLP")):
+        width = 2.3 if len(parts) == 2 else 3.0
+        step = width / len(parts)
+        arrow(ax, (x + 0.1, 0.6), (x + 0.1, 1.35), color, style="-")
+        for i, part in enumerate(parts):
+            box(ax, x + step * i, 1.35, step - 0.14, 0.62, part, color, 0.3)
+            if i:
+                arrow(ax, (x + step * i - 0.14, 1.66), (x + step * i, 1.66), color)
+        end = x + width - 0.3
+        arrow(ax, (end, 1.35), (end, 0.76), color)
+        ax.plot([end], [0.6], "o", color="white", markeredgecolor=INK, markersize=17)
+        write(ax, end, 0.6, "+", 13)
+        write(ax, x + width / 2 - 0.07, 2.3, title, 10)
+
+
+TOKENS = ["capital", "France", ":"]
+Q = torch.tensor([[1.0, 0], [2, 0], [1, 2]])
+K = torch.tensor([[1.0, 0], [0, 1], [0, 0]])
+V = torch.tensor([[2.0, 0], [0, 3], [1, 1]])
+
+
+@picture(2.9)
+def draw_02_attention(ax):
+    scores = Q @ K.T / 2**0.5
+    seen = torch.ones(3, 3).tril().bool()
+    weights = kernels.softmax(scores.masked_fill(~seen, float("-inf")))
+    y = kernels.attention(Q[None, None], K[None, None], V[None, None])[0, 0]
+    assert torch.allclose(weights @ V, y)
+    grid(ax, 0.8, scores, seen, "scores  q . k / sqrt(D)", TOKENS, TOKENS)
+    grid(ax, 2.92, weights, seen, "softmax: weights", TOKENS, TOKENS)
+    everywhere = torch.ones(3, 2).bool()
+    grid(ax, 5.0, V, everywhere, "v", ["", "", ""], ["", ""], plain=True)
+    grid(ax, 6.5, y, everywhere, "y = weights @ v", ["", "", ""], ["", ""], plain=True)
+    for x, sign in ((2.73, "\u2192"), (4.83, "@"), (6.33, "=")):
+        write(ax, x, 1.22, sign, 14)
+    for row, token in enumerate(TOKENS):
+        write(ax, 0.72, 1.74 - 0.52 * row, token, ha="right")
+    write(ax, 4.0, 0.15, "a row: the token that looks.  A column: the token looked at.  "
+          "Hatched: later than the row, so masked.", 9.5, QUIET)
+
+
+def grid(ax, left, values, seen, title, rows, columns, plain=False):
+    """A table of numbers: the darker, the larger; hatched where nothing is seen."""
+    write(ax, left + 0.29 * len(columns), 2.68, title, 10.5)
+    for j, name in enumerate(columns):
+        write(ax, left + 0.58 * (j + 0.5), 2.22, name, 9, rotation=25)
+    for i in range(len(rows)):
+        for j in range(len(columns)):
+            number = values[i, j].item()
+            x, y = left + 0.58 * j, 1.48 - 0.52 * i
+            if seen[i, j]:
+                share = 0.15 if plain else 0.1 + 0.7 * max(0.0, number) / float(values.max())
+                cell(ax, x, y, 0.58, 0.52, f"{number:.3f}", tint(ONE, share))
+            else:
+                ax.add_patch(Rectangle((x, y), 0.58, 0.52, facecolor=PAPER, edgecolor="#AAAAAA",
+                                       hatch="////", linewidth=0))
+
+
+def watch_steps(prompt, new):
+    """[(tokens that went through the network, keys there are)] of each step of GPT.stream."""
+    gpt, seen = model.GPT(model.GPTConfig(64, 16, 1, 1, 8)), []
+    plain = kernels.attention
+
+    def watched(q, k, v, **more):
+        seen.append((q.shape[2], k.shape[2]))
+        return plain(q, k, v, **more)
+    kernels.attention = watched
+    try:
+        gpt.generate([list(range(prompt))], new, temperature=0)
+    finally:
+        kernels.attention = plain
+    return seen
+
+
+@picture(3.8)
+def draw_02_cache(ax):
+    steps = watch_steps(prompt=4, new=3)
+    for line, (title, cached) in enumerate((("without a cache", False), ("with a cache", True))):
+        top = 3.3 - 1.65 * line
+        write(ax, 0.1, top - 0.55, title, 10.5, ha="left")
+        for step, (fresh, keys) in enumerate(steps):
+            left, first = 1.75 + 2.2 * step, keys - fresh if cached else 0
+            for i in range(keys):
+                for j in range(i + 1):
+                    face = tint(OTHER, 0.75) if i >= first else tint(ONE, 0.25)
+                    cell(ax, left + 0.19 * j, top - 0.19 * (i + 1), 0.19, 0.19, face=face)
+            write(ax, left + 0.7, top + 0.12, f"tokens computed: {keys - first}", 9.5, ha="center")
+            if not line:
+                write(ax, left + 0.7, 3.65, f"new token {step + 1}", 10.5)
+    for x, color, share, text in ((1.75, OTHER, 0.75, "computed in this step"),
+                                  (4.3, ONE, 0.25, "not again: keys and values are kept")):
+        cell(ax, x, 0.03, 0.19, 0.19, face=tint(color, share))
+        write(ax, x + 0.28, 0.125, text, 9.5, ha="left")
+
+
+WORDS = {"open": 2.0, "closed": 1.5, "far": 0.5, "old": 0.0, "blue": -1.0, "seven": -2.0}
+DRAWS = 100_000
+
+
+@picture(4.2)
+def draw_02_sampling(ax):
+    """Each panel: how often model.choose takes each word, of 100,000 draws."""
+    logits = torch.tensor([list(WORDS.values())]).expand(DRAWS, -1)
+    settings = [dict(temperature=1.0), dict(temperature=0.5), dict(temperature=2.0),
+                dict(temperature=0.0), dict(top_k=3), dict(top_p=0.75)]
+    for i, setting in enumerate(settings):
+        generator = torch.Generator().manual_seed(0)
+        taken = model.choose(logits, generator=generator, **setting)
+        shares = torch.bincount(taken, minlength=len(WORDS)) / DRAWS
+        left, bottom = 0.2 + 2.65 * (i % 3), 2.3 - 2.0 * (i // 3)
+        [(name, value)] = setting.items()
+        write(ax, left + 1.15, bottom + 1.62, f"{name} = {value:g}", 10.5, weight="bold")
+        for j, (word, share) in enumerate(zip(WORDS, shares.tolist())):
+            y = bottom + 1.22 - 0.25 * j
+            write(ax, left + 0.65, y + 0.09, word, 9.5, ha="right")
+            width = 1.15 * share
+            ax.add_patch(Rectangle((left + 0.72, y), width, 0.18, facecolor=ONE))
+            label = "<1%" if 0 < share < 0.005 else f"{share:.0%}"
+            write(ax, left + 0.78 + width, y + 0.09, label, 9, QUIET, ha="left")
+
+
+# --------------------------------------------------------------------------------- the command line
+def main():
+    names = sys.argv[1:] or list(PICTURES)
+    for name in names:
+        if name not in PICTURES:
+            raise run.UserError(f"no picture {name}: choose from {', '.join(PICTURES)}")
+    for name in names:
+        function, height = PICTURES[name]
+        ax = page(height)
+        function(ax)
+        save_picture(ROOT / "lessons" / f"{name}.png", ax.figure)
+        print(f"lessons/{name}.png")
+
+
+if __name__ == "__main__":
+    run.main(main)
