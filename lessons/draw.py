@@ -436,14 +436,14 @@ def draw_03_online(ax):
                 ax.add_patch(Rectangle((x, y), 0.5, unit * was, fill=False, edgecolor=QUIET,
                                        linestyle="--"))
                 arrow(ax, (x + 0.25, y + unit * was), (x + 0.25, y + unit * height + 0.2), QUIET)
-                write(ax, x + 0.25, y + unit * was + 0.1, f"\u00b7 {shrink:.3f}", 9.5, QUIET)
+                write(ax, x + 0.25, y + unit * was + 0.1, f"\u00d7 {shrink:.3f}", 9.5, QUIET)
             height /= total if i == 2 else 1
             color = ONE if j < before or i == 2 else OTHER
             ax.add_patch(Rectangle((x, y), 0.5, unit * height, facecolor=tint(color, 0.7)))
             write(ax, x + 0.25, y + unit * height + 0.1, f"{height:.3f}")
             write(ax, x + 0.25, y - 0.14, f"s = {s[j]:g}", 9.5, QUIET)
         last = f"o = {acc:.2f} / {total:.3f} = {acc / total:.2f}"
-        lines = (f"top = {top:g}     shrink = {shrink:.3f}", f"total = {total:.3f}   acc = {acc:.2f}")
+        lines = (f"top = {top:g}    shrink = {shrink:.3f}", f"total = {total:.3f}   acc = {acc:.2f}")
         for line, text in enumerate((last, "") if i == 2 else lines):
             write(ax, left + 1.2, 0.52 - 0.27 * line, text, 10.5)
 
@@ -552,7 +552,7 @@ def tile_kinds(T, M, N):
 def draw_03_passes(ax):
     T, D, side, top = 512, 64, 2.9, 3.25
     for kernel, left, own, text in (
-            ("dq", 0.85, 2, "sums dq along the keys"), ("dkdv", 4.75, 3, "sums dk and dv")):
+            ("dq", 1.0, 2, "sums dq along the keys"), ("dkdv", 4.9, 3, "sums dk and dv")):
         block, _ = ATTENTION.constants(kernel, D, T, itemsize=2, arch=90)
         M, N = block["BLOCK_M"], block["BLOCK_N"]
         axis, step = (0, side * M / T) if kernel == "dq" else (1, side * N / T)
@@ -576,7 +576,7 @@ def draw_03_passes(ax):
         write(ax, left + side / 2, 3.72, title, 10.5, weight="bold")
         write(ax, left + side / 2, top - side - 0.16, f"tiles of {M} queries x {N} keys; {text}",
               9.5, QUIET)
-    for right in (0.85, 4.78):
+    for right in (0.98, 4.92):
         write(ax, right, top + 0.12, "program_id(0)", 9, QUIET, ha="right")
 
 
