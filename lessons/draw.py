@@ -443,7 +443,7 @@ def draw_03_online(ax):
             write(ax, x + 0.25, y + unit * height + 0.1, f"{height:.3f}")
             write(ax, x + 0.25, y - 0.14, f"s = {s[j]:g}", 9.5, QUIET)
         last = f"o = {acc:.2f} / {total:.3f} = {acc / total:.2f}"
-        lines = (f"top = {top:g}    shrink = {shrink:.3f}", f"total = {total:.3f}   acc = {acc:.2f}")
+        lines = (f"top = {top:g}   shrink = {shrink:.3f}", f"total = {total:.3f}   acc = {acc:.2f}")
         for line, text in enumerate((last, "") if i == 2 else lines):
             write(ax, left + 1.2, 0.52 - 0.27 * line, text, 10.5)
 
