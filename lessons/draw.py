@@ -360,6 +360,227 @@ def draw_02_sampling(ax):
             write(ax, left + 0.78 + width, y + 0.09, label, 9, QUIET, ha="left")
 
 
+# ---------------------------------------------------------------------------- lesson 3: the kernels
+ATTENTION = sys.modules["kernels.attention"]        # kernels.attention itself is the function
+
+
+def area(ax, x, y, width, height, text="", color=ONE, share=0.45, **look):
+    """A rectangle to scale, with square corners."""
+    ax.add_patch(Rectangle((x, y), width, height, facecolor=tint(color, share), edgecolor=color,
+                           **{"linewidth": 1} | look))
+    write(ax, x + width / 2, y + height / 2, text, 10.5)
+
+
+@picture(3.2)
+def draw_03_scale(ax):
+    T, D = 1024, 64
+    block, _ = ATTENTION.constants("attention", D, T, itemsize=2, arch=80)
+    M, N = block["BLOCK_M"], block["BLOCK_N"]
+    inch = 1.85 / T
+    side, thin, y = T * inch, D * inch, 0.68
+    plain = ((0.3, thin, "q"), (0.55, side, "s"), (2.75, side, "p"), (4.88, thin, "v"),
+             (5.27, thin, "o"))
+    for x, width, name in plain:
+        area(ax, x, y, width, side, f"{name}\n(T, T)" if width == side else "",
+             OTHER if width == side else ONE)
+        if width == thin:
+            write(ax, x + thin / 2, y - 0.13, name, 10.5)
+    area(ax, 0.55, y + side + 0.06, side, thin)
+    write(ax, 0.43, y + side + 0.12, "k", 10.5)
+    for x, sign in ((2.575, "\u2192"), (4.74, "@"), (5.13, "=")):
+        write(ax, x, y + side / 2, sign, 12)
+    left, row, column = 6.1, 5, 2                   # one tile on its way along the keys
+    area(ax, left, y, side, side, color=QUIET, share=0.0, linestyle="--")
+    at = y + side - (row + 1) * M * inch
+    area(ax, left + column * N * inch, at, N * inch, M * inch, color=OTHER, share=0.75)
+    for low in (0, row * M):                        # q: all of it, then the tile's rows
+        height = (T if low == 0 else M) * inch
+        share = 0.2 if low == 0 else 1
+        area(ax, left - 0.06 - thin, at if low else y, thin, height, share=share)
+    area(ax, left, y + side + 0.06, side, thin, share=0.2)
+    area(ax, left + column * N * inch, y + side + 0.06, N * inch, thin, share=1)
+    arrow(ax, (left + column * N * inch + 0.28, at + 0.115), (left + side - 0.5, at + 0.115))
+    write(ax, 2.7, 3.02, f"the plain way, to scale: T = {T:,}, D = {D}", 10.5, weight="bold")
+    write(ax, left + side / 2 - 0.1, 3.02, f"a tile of {M} x {N}", 10.5, weight="bold")
+    MB = 4 * T / 2**20                              # float32
+    write(ax, 2.7, 0.2, f"a square: {T * T:,} numbers, {MB * T:g} MiB.   "
+          f"a strip: {T * D:,} numbers, {MB * D:g} MiB.", 9.5, QUIET)
+    write(ax, left + side / 2 - 0.1, 0.2, f"{M * N:,} numbers at a time", 9.5, QUIET)
+
+
+SCORES, VALUES = [1.0, 2.0, 4.0], [10.0, 20.0, 30.0]
+
+
+@picture(3.3)
+def draw_03_online(ax):
+    s, v = torch.tensor(SCORES), torch.tensor(VALUES)
+    unit, y, before = 1.45, 1.05, 0
+    steps, total, acc, top = [], 0.0, 0.0, -torch.inf
+    for end in (2, 3):                              # a tile of two keys, then one of one
+        tile = slice(before, end)
+        new_top = max(top, s[tile].max().item())
+        p = (s[tile] - new_top).exp()
+        shrink = torch.tensor(top - new_top).exp().item()
+        total, acc = total * shrink + p.sum().item(), acc * shrink + (p @ v[tile]).item()
+        steps.append((before, end, top, new_top, total, acc, shrink))
+        top, before = new_top, end
+    assert abs(acc / total - (kernels.softmax(s) @ v).item()) < 1e-5
+    titles = ("tile 1: exp(s \u2212 2)", "tile 2: exp(s \u2212 4)", "the end: divided by total")
+    for i, (before, end, old, top, total, acc, shrink) in enumerate([*steps, steps[-1]]):
+        left = 0.15 + 2.6 * i
+        write(ax, left + 1.2, 3.1, titles[i], 10.5, weight="bold")
+        ax.plot([left + 0.1, left + 2.3], [y, y], color=QUIET, linewidth=1)
+        for j in range(end):
+            x, height = left + 0.2 + 0.7 * j, (s[j] - top).exp().item()
+            if i == 1 and j < before:               # what stood there before it shrank
+                was = (s[j] - old).exp().item()
+                ax.add_patch(Rectangle((x, y), 0.5, unit * was, fill=False, edgecolor=QUIET,
+                                       linestyle="--"))
+                arrow(ax, (x + 0.25, y + unit * was), (x + 0.25, y + unit * height + 0.2), QUIET)
+                write(ax, x + 0.25, y + unit * was + 0.1, f"\u00d7 {shrink:.3f}", 9.5, QUIET)
+            height /= total if i == 2 else 1
+            color = ONE if j < before or i == 2 else OTHER
+            ax.add_patch(Rectangle((x, y), 0.5, unit * height, facecolor=tint(color, 0.7)))
+            write(ax, x + 0.25, y + unit * height + 0.1, f"{height:.3f}")
+            write(ax, x + 0.25, y - 0.14, f"s = {s[j]:g}", 9.5, QUIET)
+        last = f"o = {acc:.2f} / {total:.3f} = {acc / total:.2f}"
+        lines = (f"top = {top:g}   shrink = {shrink:.3f}", f"total = {total:.3f}   acc = {acc:.2f}")
+        for line, text in enumerate((last, "") if i == 2 else lines):
+            write(ax, left + 1.2, 0.52 - 0.27 * line, text, 10.5)
+
+
+@picture(3.5)
+def draw_03_program(ax):
+    n_cols, BLOCK, row = 5, 8, 1
+    memory = torch.arange(15.0)
+    at = row * n_cols + torch.arange(BLOCK)
+    inside = torch.arange(BLOCK) < n_cols
+    x = memory[at].masked_fill(~inside, -torch.inf)
+    e = (x - x.max()).exp()
+    y = e / e.sum()
+    assert torch.allclose(y[inside], kernels.softmax(memory.view(3, n_cols))[row])
+    left, width = 1.0, 0.455
+    for place, number in enumerate(memory.tolist()):
+        own = place // n_cols == row
+        face = tint(ONE, 0.6) if own else PAPER
+        cell(ax, left + width * place, 2.65, width, 0.38, f"{number:g}", face)
+    for program in range(3):
+        middle = left + width * n_cols * (program + 0.5)
+        write(ax, middle, 3.25, f"row {program}: program_id(0) = {program}", 10,
+              INK if program == row else QUIET)
+    write(ax, left - 0.1, 2.84, "x in memory", 10, ha="right")
+    names = {"at": at.tolist(), "inside": ["yes" if yes else "no" for yes in inside],
+             "x": x.tolist(), "e": e.tolist(), "y": y.tolist()}
+    for line, (name, entries) in enumerate(names.items()):
+        bottom = 1.95 - 0.42 * line
+        write(ax, left + width * n_cols - 0.1, bottom + 0.19, name, 10.5, ha="right",
+              family="monospace")
+        for lane, entry in enumerate(entries):
+            text = f"{entry:.3f}" if name in "ey" else str(entry).removesuffix(".0")
+            if name == "y" and not inside[lane]:
+                text = "\u2013"                     # computed, not stored
+            face = tint(ONE, 0.35) if inside[lane] else tint(OTHER, 0.3)
+            cell(ax, left + width * (n_cols + lane), bottom, width, 0.38,
+                 text.replace("-inf", "\u2212inf"), face, 9.5)
+    told = {"where it lies": 1.95, "is it of this row?": 1.53, "load; else \u2212inf": 1.11,
+            "exp2(x log2 e \u2212 max)": 0.69, "store where inside": 0.27}
+    for text, bottom in told.items():
+        write(ax, 0.1, bottom + 0.19, text, 9.5, QUIET, ha="left")
+    arrow(ax, (left + width * 7.5, 2.63), (left + width * 7.5, 2.35))
+    write(ax, left + width * 13.1, 1.95, "masked:\nrow 2 begins\nhere", 9.5, ha="left")
+
+
+def watch_tiles(T, TILE):
+    """[(tile of queries, tile of keys, is it masked)] in the order of attention_numpy."""
+    import numpy as np
+    met, whole, usual = [], ATTENTION.scores_numpy, ATTENTION.TILE
+
+    def watched(q, k, first, last_key):
+        s = whole(q, k, first, last_key)
+        met.append((int(last_key.min()) // TILE, first // TILE, bool(np.isinf(s).any())))
+        return s
+    ATTENTION.scores_numpy, ATTENTION.TILE = watched, TILE
+    try:
+        ATTENTION.attention_numpy(*np.ones((3, 1, 1, T, 4)), causal=True, lengths=None)
+    finally:
+        ATTENTION.scores_numpy, ATTENTION.TILE = whole, usual
+    return met
+
+
+@picture(3.6)
+def draw_03_tiles(ax):
+    T, TILE, size, left, top = 384, 64, 0.46, 0.75, 3.12
+    met = watch_tiles(T, TILE)
+    n_tiles = T // TILE
+    for m in range(n_tiles):
+        first, last = m * TILE, (m + 1) * TILE - 1
+        write(ax, left - 0.08, top - size * (m + 0.5), f"{first}-{last}", 9, QUIET, ha="right")
+        for n in range(n_tiles):
+            area(ax, left + size * n, top - size * (m + 1), size, size, color="#BBBBBB", share=0)
+    for order, (m, n, masked) in enumerate(met, start=1):
+        area(ax, left + size * n, top - size * (m + 1), size, size, str(order),
+             OTHER if masked else ONE, 0.5)
+    write(ax, left + size * n_tiles / 2, 3.4, "keys: tiles of 64, from 0 to 383", 10)
+    write(ax, 0.12, 3.4, "queries", 9, QUIET, ha="left")
+    masked = sum(m for _, _, m in met)
+    for x, color, share, text in (
+            (0.3, ONE, 0.5, f"{len(met) - masked} whole"), (1.3, OTHER, 0.5, f"{masked} masked"),
+            (2.4, "#BBBBBB", 0, f"{n_tiles**2 - len(met)} skipped")):
+        area(ax, x, 0.06, 0.17, 0.17, color=color, share=share)
+        write(ax, x + 0.24, 0.145, text, 9.5, ha="left")
+    places = (("slow memory", "q, k, v, o: (T, D) each; lse: (T,)", QUIET, 0.15),
+              ("fast memory on the chip", "one tile of k, one tile of v", ONE, 0.35),
+              ("registers", "a tile of q, of s, of acc;\ntop and total of each row", OTHER, 0.35))
+    write(ax, 5.95, 3.4, "where a program keeps what", 10.5, weight="bold")
+    for i, (name, holds, color, share) in enumerate(places):
+        y = 2.35 - 1.12 * i
+        box(ax, 4.2, y, 3.5, 0.8, "", color, share)
+        write(ax, 5.95, y + 0.62, name, 10, weight="bold")
+        write(ax, 5.95, y + 0.28, holds, 9.5)
+        if i < 2:
+            arrow(ax, (4.7, y), (4.7, y - 0.32))
+            moved = ("k and v: once for each tile of queries", "two products a tile")[i]
+            write(ax, 4.85, y - 0.16, moved, 9.5, QUIET, ha="left")
+
+
+def tile_kinds(T, M, N):
+    """(m, n) -> does the causal mask cut it, for tiles that hold anything to see."""
+    return {(m, n): (n + 1) * N - 1 > m * M for m in range(T // M) for n in range(T // N)
+            if n * N <= (m + 1) * M - 1}
+
+
+@picture(3.9)
+def draw_03_passes(ax):
+    T, D, side, top = 512, 64, 2.9, 3.25
+    for kernel, left, own, text in (
+            ("dq", 1.0, 2, "sums dq along the keys"), ("dkdv", 4.9, 3, "sums dk and dv")):
+        block, _ = ATTENTION.constants(kernel, D, T, itemsize=2, arch=90)
+        M, N = block["BLOCK_M"], block["BLOCK_N"]
+        axis, step = (0, side * M / T) if kernel == "dq" else (1, side * N / T)
+        kinds = tile_kinds(T, M, N)
+        mine = sorted((tile for tile in kinds if tile[axis] == own),
+                      key=lambda tile: (not kinds[tile], tile))     # masked ones first
+        for m, n in ((m, n) for m in range(T // M) for n in range(T // N)):
+            x, y = left + side * n * N / T, top - side * (m + 1) * M / T
+            color, share = "#BBBBBB", 0
+            if (m, n) in kinds:
+                color, share = (OTHER if kinds[m, n] else ONE), (0.75 if (m, n) in mine else 0.2)
+            number = str(mine.index((m, n)) + 1) if (m, n) in mine else ""
+            area(ax, x, y, side * N / T, side * M / T, number, color, share)
+        for program in range(round(side / step)):
+            ours, middle = program == own, step * (program + 0.5)
+            x, y = (left - 0.12, top - middle) if axis == 0 else (left + middle, top + 0.12)
+            write(ax, x, y, str(program), 10, INK if ours else QUIET,
+                  weight="bold" if ours else "normal")
+        title = f"{kernel}_kernel: a program owns {M} queries" if axis == 0 else (
+            f"{kernel}_kernel: a program owns {N} keys")
+        write(ax, left + side / 2, 3.72, title, 10.5, weight="bold")
+        write(ax, left + side / 2, top - side - 0.16, f"tiles of {M} queries x {N} keys; {text}",
+              9.5, QUIET)
+    for right in (0.98, 4.92):
+        write(ax, right, top + 0.12, "program_id(0)", 9, QUIET, ha="right")
+
+
 # --------------------------------------------------------------------------------- the command line
 def main():
     names = sys.argv[1:] or list(PICTURES)
