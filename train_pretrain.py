@@ -351,7 +351,7 @@ def main():
                     {"stage": "pretrain", "seed": config.seed, "steps": state.step})
     figures = measure(state, heldout, description)
     own = tokenizer.decode(heldout[:4096].tolist()).split(END) if config.data else []
-    own = [text.strip() for text in own if text.strip()]
+    own = [text.strip() for text in own if text.strip()][:4]
     figures |= look(state.model, tokenizer, generator, config.quick,
                     [" ".join(text.split()[:6]) for text in own]) | description["cleaning"]
     draw(out, state, tokenizer, own[0] if own else
