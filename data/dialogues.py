@@ -132,8 +132,9 @@ def dialogue(row):
         if len(texts) % 2 or not texts:
             raise ValueError("has no answer at its end")
     elif "instruction" in row:
-        asked = [text_in(row, "instruction")] + [text_in(row, "input")] * bool(row.get("input"))
-        form, texts = "Alpaca", ["\n".join(asked), text_in(row, "output")]
+        names = ("instruction", "input") if row.get("input") else ("instruction",)
+        asked = "\n".join(text_in(row, name) for name in names)
+        form, texts = "Alpaca", [asked, text_in(row, "output")]
     else:
         form, texts = "prompt and response", [*prompt_in(row), text_in(row, "response")]
     texts = checked(texts)
@@ -310,7 +311,8 @@ def hold_out(rows, share, question):
     if not distinct[0] < share <= distinct[-1]:             # by chance one side would be empty
         share = distinct[min(len(distinct) - 1, max(1, round(share * len(distinct))))]
     kept = [row for row, place in zip(rows, places) if place >= share]
-    heldout = [row for row, place in zip(rows, places) if place < share]
+    order = sorted(range(len(rows)), key=lambda i: places[i])       # the first few: of all kinds
+    heldout = [rows[i] for i in order if places[i] < share]
     print(f"--data: {len(kept)} rows to train on, {len(heldout)} held out to judge by")
     return kept, heldout
 

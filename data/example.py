@@ -5,8 +5,8 @@ out   texts.jsonl {"text"}, dialogues.jsonl {"prompt", "response"} and {"message
       {"prompt", "answers", "ranks"}, prompts.txt a prompt a line
 run   python -m data.example garden          (the README says what to do with them)
 see   the texts speak of 30 plants, the other files of 22: what is said of the rest must come from
-      the texts. Some of the people who wrote answers here were vague, or careless about poison;
-      those who ranked were not
+      the texts. Two people wrote answers, and one of them is vague, or careless about poison; who
+      ranked was neither
 """
 import argparse
 import random
@@ -66,18 +66,19 @@ def document(plant, rng):
 
 
 def answers_to(kind, plant, rng):
-    """Four answers and the ranks that a careful person gives them, 1 the best; then the one that a
-    hurried person would give."""
+    """Five answers, the first what a careful person says, the second a hurried one, and their
+    ranks, 1 the best. The last is good, but of another plant."""
+    stranger = plant | {"name": rng.choice([name for name in NAMES if name != plant["name"]])}
     other = plant | {kind: rng.choice([value for value in KNOWN[kind] if value != plant[kind]])}
     elsewhere = rng.choice([name for name in RIGHT if name != kind])
     if kind == "taste":
-        careless = (CARELESS if plant[kind] == "poisonous" else VAGUE["place"]).format(**plant)
-        good, wrong = TASTES[plant[kind]], TASTES[other[kind]]
-        return ([good.format(**plant), careless, wrong.format(**plant),
-                 RIGHT[elsewhere].format(**plant)], [1, 3, 3, 2], careless)
-    vague = VAGUE[kind].format(**plant)
-    return ([RIGHT[kind].format(**plant), vague, RIGHT[kind].format(**other),
-             RIGHT[elsewhere].format(**plant)], [1, 2, 4, 3], vague)
+        good, wrong, hurried = TASTES[plant[kind]], TASTES[other[kind]], CARELESS
+        ranks = [1, 3, 3, 2, 3] if plant[kind] == "poisonous" else [1, 2, 3, 3, 4]
+    else:
+        good, wrong, hurried = RIGHT[kind], RIGHT[kind], VAGUE[kind]
+        ranks = [1, 2, 4, 3, 4]
+    return [good.format(**plant), hurried.format(**plant), wrong.format(**other),
+            RIGHT[elsewhere].format(**plant), good.format(**stranger)], ranks
 
 
 def make(folder, seed=0):
@@ -94,13 +95,13 @@ def make(folder, seed=0):
         for kind, questions in QUESTIONS.items():
             for question in questions if plant["name"] not in ONLY_IN_TEXTS else ():
                 prompt = question.format(**plant)
-                answers, ranks, hurried = answers_to(kind, plant, rng)
-                said = answers[0] if rng.random() < 0.6 else hurried
-                dialogues.append({"prompt": prompt, "response": said})
+                answers, ranks = answers_to(kind, plant, rng)
+                dialogues += [{"prompt": prompt, "response": said} for said in answers[:2]]
                 order = rng.sample(range(len(answers)), len(answers))
                 rankings.append({"prompt": prompt, "answers": [answers[i] for i in order],
                                  "ranks": [ranks[i] for i in order]})
                 prompts.append(prompt)
+    rng.shuffle(dialogues)
     dialogues[::5] = [{"messages": [{"role": "user", "content": row["prompt"]},
                                     {"role": "assistant", "content": row["response"]}]}
                       for row in dialogues[::5]]

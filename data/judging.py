@@ -41,10 +41,12 @@ def examine_dialogues(model, tokenizer, dialogues, collate, chat=True):
     said = ask(model, tokenizer, asked, model.config.block_size // 2, chat=chat)
     figures = {"heldout_loss": nats / count, "heldout_bits_per_byte": nats / math.log(2) / length,
                "heldout_dialogues": len(dialogues),
-               "stops": run.share([ended for _, ended in said], map(json.dumps, asked))}
-    transcripts = [{"kind": "own", "prompt": question, "given": turns[-1][1], "answer": answer}
-                   for question, turns, (answer, _) in zip(asked, dialogues, said)]
-    return figures, transcripts[:5]
+               "stops": run.share([ended for _, ended in said],
+                                 [on_one_line(question) for question in asked])}
+    transcripts = {on_one_line(question): {"kind": "own", "prompt": question,
+                                           "given": turns[-1][1], "answer": answer}
+                   for question, turns, (answer, _) in zip(asked, dialogues, said)}
+    return figures, list(transcripts.values())[:5]
 
 
 def question_of(turns):
