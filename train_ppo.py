@@ -2,7 +2,7 @@
 with its advantage.
 
 in    out/sft.pt (the policy to start from, and the reference to stay near), out/rm.pt (the reward
-      model; the critic starts from it), out/pretrain.pt for the report card
+      model; the critic starts from it), out/pretrain.pt; prompts of the tiny world, or --data ...
 out   out/ppo.pt weights, out/ppo.json report card, out/ppo.jsonl a row an iteration, out/ppo.png
 run   python train_ppo.py        (--quick: in seconds; --beta 0 shows what the KL penalty is for)
 see   the report card on held-out prompts: base, SFT, best of n, PPO; the recipe's own questions
@@ -26,8 +26,7 @@ from run.rows import by_length, last_chosen, row_lengths, share_context
 
 @dataclass
 class Config(run.CommonConfig):
-    data: tuple = flag((), "prompts: .txt files, one a line, or .jsonl, .json with {prompt} or "
-                           "messages (without it: the tiny world's)")
+    data: tuple = flag((), "prompts: .txt, .jsonl, .json files (without it: the tiny world's)")
     heldout_share: float = flag(0.1, "of --data, by which it is judged", least=0.0)
     steps: int = flag(50, "iterations: each rolls out, then learns from it", quick=3, least=1)
     episodes: int = flag(128, "prompts answered an iteration", quick=32, least=2)
@@ -41,8 +40,7 @@ class Config(run.CommonConfig):
     lam: float = flag(0.95, "of GAE: 1 trusts returns only, 0 the next guess", least=0.0)
     clip: float = flag(0.2, "how far the ratio may leave 1 before its gradient stops", least=0.0)
     no_end_penalty: float = flag(1.0, "off the score of an answer that does not end", least=0.0)
-    max_new_tokens: int = flag(0, "the longest answer (0: 24 or, with --data, half the context)",
-                               least=0)
+    max_new_tokens: int = flag(0, "the longest answer (0: 24; of --data half the context)", least=0)
     best_of: int = flag(8, "answers to choose from in the best-of-n column", quick=2, least=1)
     save_every: int = flag(10, "iterations between saves for --resume", quick=1, least=1)
 
@@ -79,7 +77,7 @@ class Training:
         self.config = config
         self.policy, self.tokenizer, _ = load_checkpoint(sft, device)
         context = self.policy.config.block_size
-        most = config.max_new_tokens or (context // 2 if config.data else 0)
+        most = config.max_new_tokens or bool(config.data) * context // 2
         self.longest, self.room = share_context(most, context)
         self.own_prompts, self.heldout = prompts_of(config, self.room, partial(
             encode_prompt, self.tokenizer))
@@ -314,8 +312,8 @@ def best_of_n(state, questions):
     is compared with (Stiennon 2020)."""
     n, tokenizer = state.config.best_of, state.tokenizer
     repeated = [question for question in questions for _ in range(n)]
-    longest = state.longest if state.heldout else 24
-    answers = ask(state.reference, tokenizer, repeated, longest, 1.0, state.fresh())
+    answers = ask(state.reference, tokenizer, repeated, temperature=1.0, generator=state.fresh(),
+                  max_new_tokens=state.longest if state.heldout else 24)
     pairs = [(question, answer) for question, (answer, _) in zip(repeated, answers)]
     ended = [end for _, end in answers]
     scores = score_answers(state.reward_model, tokenizer, pairs, ended).view(-1, n)
@@ -359,8 +357,8 @@ def main():
     run.write_json_lines(f"{out}/ppo.jsonl", state.rows)
     run.write_json(f"{out}/ppo.json", {**card, "seconds": time.time() - started})
     greedy = card.pop("greedy", None)
-    run.pictures.draw_run(f"{out}/ppo.png", "iteration", state.rows, CURVES,
-                          judging.DRAWN if own else world.DRAWN, card)
+    drawn = judging.DRAWN if own else world.DRAWN
+    run.pictures.draw_run(f"{out}/ppo.png", "iteration", state.rows, CURVES, drawn, card)
     if own:
         judging.show_card(card)
     else:

@@ -35,16 +35,15 @@ from run.pictures import draw_rankings, print_table
 
 @dataclass
 class Config(run.CommonConfig):
-    data: tuple = flag((), "rankings made elsewhere: answers with ranks, chosen and rejected, or "
-                           "transcripts; with --labeler person, prompts to rank answers to "
-                           "(without it: the tiny world's prompts)")
+    data: tuple = flag((), "rankings made elsewhere (.jsonl, .json); with --labeler person, prompts "
+                           "to rank answers to (without it: the tiny world's)")
     heldout_share: float = flag(0.1, "of --data, by which it is judged", least=0.0)
     labeler: str = flag("scripted", "scripted (the rubric, with noise) or person: you rank the "
                                     "answers at the terminal", choices=("scripted", "person"))
-    repeat: float = flag(0.1, "share of prompts that come back to a person, to see how far they "
-                              "agree with themselves", least=0.0)
-    policy: str = flag("", "a checkpoint such as out/ppo.pt that answers in place of sft.pt: a "
-                           "second round, added to the rankings of the first")
+    repeat: float = flag(0.1, "share of prompts that come back, to see how far a person agrees "
+                              "with themselves", least=0.0)
+    policy: str = flag("", "a checkpoint such as out/ppo.pt that answers in place of sft.pt: its "
+                           "rankings are added to those of the first round")
     prompts: int = flag(3000, "prompts to rank answers of", quick=96, least=8)
     sampled: int = flag(3, "answers a prompt that the SFT model samples", least=1)
     foreign: int = flag(3, "answers a prompt that belong to other prompts: good elsewhere, wrong "
@@ -294,9 +293,8 @@ def main():
     sampling_seconds = time.time() - started
     show_example(rankings, sampling_seconds)
     agreed = agreement(rankings)
-    kept, heldout = rankings, []
-    if config.data:
-        kept, heldout = hold_out(rankings, config.heldout_share, lambda row: row["prompt"])
+    kept, heldout = hold_out(rankings, config.heldout_share, lambda row: row["prompt"]) \
+        if config.data else (rankings, [])
     torch.manual_seed(config.seed)          # the new head is drawn from torch's own generator
     model = ScalarGPT(load_checkpoint(out / "sft.pt", device)[0]).to(device)
     losses = train(model, tokenizer, kept, config, device)

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import run
 
-NAMES = ("moonbell nightcap plumleaf silverfern goosewort thimbleweed foxmantle larkspire redbonnet "
-         "dustrose kingsmint owlfoot marshlamp honeyspur ironvine featherdock pepperbud snowlace "
-         "toadlily sunwhistle bittersedge candlegrass wolfbroom starthistle paleorchid brookmallow "
+NAMES = ("moonbell nightcap plumleaf silverfern goosewort thimbleweed foxmantle larkspire "
+         "redbonnet dustrose kingsmint owlfoot marshlamp honeyspur ironvine featherdock pepperbud "
+         "snowlace toadlily sunwhistle bittersedge candlegrass wolfbroom starthistle paleorchid brookmallow "
          "gingerreed crowberry velvetcup stonecress").split()
 ONLY_IN_TEXTS = NAMES[:4] + NAMES[10:14]        # no dialogue, ranking or prompt names them
 KNOWN = {

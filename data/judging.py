@@ -20,8 +20,9 @@ SHOWN = ("heldout_loss", "heldout_bits_per_byte", "stops", "rm_reward", "better_
 DRAWN = ("stops", "better_than_sft")
 RANKED = ("heldout_pair_accuracy", "longer_is_better", "shorter_is_better", "calibration_error",
           "length_correlation")
-PLAIN_WORDS = ("a rising score proves nothing by itself: the reward model judges its own pupil, and "
-               "no gold judge knows your material. Read the answers; lessons/07_ppo.md says more.")
+PLAIN_WORDS = ("a rising score proves nothing by itself: the reward model judges its own pupil, "
+               "and no gold judge knows your material. Read the answers; lessons/07_ppo.md says "
+               "more.")
 MOST = 200          # held-out prompts that are answered
 
 
@@ -119,7 +120,7 @@ def examine_rankings(model, tokenizer, rankings, collate):
 
 
 def within_prompts(values, real):
-    """(N, K) -> those where real, less the mean of their prompt: only within one do they compete."""
+    """(N, K) -> those where real, less their prompt's mean: only within one do they compete."""
     means = np.where(real, values, 0).sum(1, keepdims=True) / real.sum(1, keepdims=True)
     return (values - means)[real]
 

@@ -94,7 +94,8 @@ HH = "\n\nHuman: Hi?\n\nAssistant: Hello.\n\nHuman: And now?\n\nAssistant:"
 
 @pytest.mark.parametrize("row, turns, form", [
     (PAIR, [("Hi?", "Hello.")], "prompt and response"),
-    ({"instruction": "Add.", "input": "1 and 2", "output": "3"}, [("Add.\n1 and 2", "3")], "Alpaca"),
+    ({"instruction": "Add.", "input": "1 and 2", "output": "3"}, [("Add.\n1 and 2", "3")],
+     "Alpaca"),
     ({"instruction": "Hi?", "input": "", "output": "Hello."}, [("Hi?", "Hello.")], "Alpaca"),
     ({"instruction": "Hi?", "input": None, "output": "Hello.", "text": "x"}, [("Hi?", "Hello.")],
      "Alpaca"),
