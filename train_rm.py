@@ -35,8 +35,8 @@ from run.pictures import draw_rankings, print_table
 
 @dataclass
 class Config(run.CommonConfig):
-    data: tuple = flag((), "rankings made elsewhere (.jsonl, .json); with --labeler person, prompts "
-                           "to rank answers to (without it: the tiny world's)")
+    data: tuple = flag((), "rankings made elsewhere (.jsonl, .json); with --labeler person, the "
+                           "prompts (without it: the tiny world's)")
     heldout_share: float = flag(0.1, "of --data, by which it is judged", least=0.0)
     labeler: str = flag("scripted", "scripted (the rubric, with noise) or person: you rank the "
                                     "answers at the terminal", choices=("scripted", "person"))

@@ -16,8 +16,8 @@ import run
 
 NAMES = ("moonbell nightcap plumleaf silverfern goosewort thimbleweed foxmantle larkspire "
          "redbonnet dustrose kingsmint owlfoot marshlamp honeyspur ironvine featherdock pepperbud "
-         "snowlace toadlily sunwhistle bittersedge candlegrass wolfbroom starthistle paleorchid brookmallow "
-         "gingerreed crowberry velvetcup stonecress").split()
+         "snowlace toadlily sunwhistle bittersedge candlegrass wolfbroom starthistle paleorchid "
+         "brookmallow gingerreed crowberry velvetcup stonecress").split()
 ONLY_IN_TEXTS = NAMES[:4] + NAMES[10:14]        # no dialogue, ranking or prompt names them
 KNOWN = {
     "month": "March April May June July August September October".split(),
