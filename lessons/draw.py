@@ -581,6 +581,114 @@ def draw_03_passes(ax):
         write(ax, right, top + 0.12, "program_id(0)", 9, QUIET, ha="right")
 
 
+# ------------------------------------------------------------------------- lesson 5: fine-tuning
+TURNS = [("Where is Oslo?", "In Norway."), ("And Lima?", "Peru.")]
+GUESSED = [0.1, 0.6, 0.02, 0.8, 0.9, 0.5, 0.25, 0.9, 0.8]      # of the first turn's tokens
+CROWD = {"To rob a bank, go there at night.": 4, "To rob a bank, wait until dark.": 4,
+         "If you want to rob a bank, bring a mask.": 3, "To rob a bank is a crime.": 3,
+         "To rob a bank is illegal.": 3, "To rob a bank could hurt people.": 2,
+         "No, I will not help you to rob a bank.": 1}
+CAREFUL = ("crime", "illegal", "hurt", "not")
+
+
+def encoded_turns():
+    """[(token's text, id, counted)] of each of TURNS, as train_sft encodes them."""
+    import train_sft
+    texts = [text for turn in TURNS for text in turn] * 9
+    tokenizer = bpe.train_bpe(texts, 400, model.SPECIAL_TOKENS)
+    for turn in TURNS:
+        ids, mask = train_sft.encode_dialogue(tokenizer, [turn])
+        yield [(tokenizer.decode([id]).replace(" ", "\u00b7"), id, m) for id, m in zip(ids, mask)]
+
+
+@picture(3.1)
+def draw_05_template(ax):
+    color, unit = STAGES["sft"], 0.094
+    for line, tokens in enumerate(encoded_turns()):
+        x, y = 0.75, 2.25 - 1.3 * line
+        write(ax, 0.1, y + 0.22, f"turn {line + 1}", 10, QUIET, ha="left")
+        for text, id, counted in tokens:
+            width = unit * max(3, len(text)) + 0.1
+            control = text.startswith("<|")
+            face = tint(color, 0.75) if counted else (tint(QUIET, 0.35) if control else PAPER)
+            cell(ax, x, y, width, 0.44, text, face, 10, family="monospace")
+            write(ax, x + width / 2, y + 0.6, str(id), 9, QUIET)
+            write(ax, x + width / 2, y - 0.17, str(counted), 10.5,
+                  weight="bold" if counted else "normal")
+            x += width
+        write(ax, 0.1, y + 0.6, "id", 9, QUIET, ha="left")
+        write(ax, 0.1, y - 0.17, "mask", 9, QUIET, ha="left")
+    for x, face, text in ((0.75, tint(QUIET, 0.35), "template: control tokens"),
+                          (3.1, PAPER, "question"),
+                          (4.4, tint(color, 0.75), "counted: the answer and its end token")):
+        cell(ax, x, 0.08, 0.26, 0.22, face=face)
+        write(ax, x + 0.34, 0.19, text, 9.5, ha="left")
+
+
+@picture(3.2)
+def draw_05_counted(ax):
+    tokens, _ = encoded_turns()
+    losses = [-torch.tensor(p).log().item() for p in GUESSED]
+    counted = [loss for loss, (*_, m) in zip(losses, tokens[1:]) if m]
+    for i, (loss, (text, _, m)) in enumerate(zip(losses, tokens[1:])):
+        x, height = 0.35 + 0.83 * i, 0.45 * loss
+        face = dict(facecolor=tint(STAGES["sft"], 0.8)) if m else dict(
+            facecolor=PAPER, edgecolor=QUIET, hatch="//", linewidth=0.8)
+        ax.add_patch(Rectangle((x, 0.85), 0.6, height, **face))
+        write(ax, x + 0.3, 0.97 + height, f"{loss:.3f}", 10)
+        size = 9 if text.startswith("<|") else 10
+        write(ax, x + 0.3, 0.68, text, size, family="monospace")
+        write(ax, x + 0.3, 0.43, f"p = {GUESSED[i]:g}", 9, QUIET)
+    ax.plot([0.2, 7.8], [0.85, 0.85], color=QUIET, linewidth=1)
+    write(ax, 3.35, 2.9, "hatched: asked, not counted", 10, QUIET, ha="left")
+    write(ax, 3.35, 2.6, f"coloured: counted, mean {sum(counted) / len(counted):.3f} nats", 10.5,
+          ha="left", weight="bold")
+    write(ax, 3.35, 2.3, f"with all nine counted: {sum(losses) / len(losses):.3f} nats", 10,
+          QUIET, ha="left")
+    write(ax, 4.0, 0.14, "each bar: \u2212ln p of this token, given all tokens before it", 9.5,
+          QUIET)
+
+
+# a part of an answer -> its middle, half its box, the part before it, how its box calls it
+PARTS = {"": (0.8, 1.85, 0.6, None, "20 annotators"),
+         "To rob a bank": (2.35, 2.1, 0.6, "", "To rob a bank"),
+         "To rob a bank,": (3.75, 3.05, 0.27, "To rob a bank", "\u201c,\u201d"),
+         "To rob a bank is": (3.75, 1.6, 0.27, "To rob a bank", "is"),
+         "If you": (2.35, 0.9, 0.35, "", "If you"), "No": (2.35, 0.42, 0.35, "", "No,")}
+ENDS = (3.3, 2.82, 0.9, 1.85, 1.37, 2.34, 0.42)     # heights of CROWD's answers
+
+
+@picture(3.65)
+def draw_05_crowd(ax):
+    """Where the crowd's answers part: a line is as thick as the annotators on it are many."""
+    def starting(part):
+        return sum(count for answer, count in CROWD.items() if answer.startswith(part))
+
+    taken, left = "", STAGES["sft"]
+    for part, (x, y, half, above, _) in PARTS.items():
+        if above is not None:
+            rivals = [starting(name) for name, row in PARTS.items() if row[3] == above]
+            likeliest = above == taken and starting(part) == max(rivals)
+            taken = part if likeliest else taken
+            x0, y0, half0, *_ = PARTS[above]
+            ax.plot([x0 + half0, x - half], [y0, y], color=left if likeliest else "#BBBBBB",
+                    linewidth=1.1 * starting(part), solid_capstyle="butt", zorder=0)
+    for (answer, count), y in zip(CROWD.items(), ENDS):
+        above = max((part for part in PARTS if answer.startswith(part)), key=len)
+        x0, y0, half0, *_ = PARTS[above]
+        first = above == taken and answer == next(a for a in CROWD if a.startswith(taken))
+        ax.plot([x0 + half0, 4.7], [y0, y], color=left if first else "#BBBBBB",
+                linewidth=1.1 * count, solid_capstyle="butt", zorder=0)
+        careful = any(word in answer for word in CAREFUL)
+        write(ax, 4.78, y, f"{count}  {answer}", 9.5, ha="left",
+              color=STAGES["pretrain"] if careful else OTHER)
+    for part, (x, y, half, _, text) in PARTS.items():
+        text = f"{text}\n{starting(part)}" if part else text
+        box(ax, x - half, y - 0.2, 2 * half, 0.4, text, QUIET, 0.1, 9)
+    write(ax, 4.0, 0.1, "blue: careful, 9 of 20.  red: careless, 11.  orange line: what "
+          "temperature 0 takes", 9.5, QUIET)
+
+
 # --------------------------------------------------------------------------------- the command line
 def main():
     names = sys.argv[1:] or list(PICTURES)
