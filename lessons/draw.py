@@ -689,6 +689,143 @@ def draw_05_crowd(ax):
           "temperature 0 takes", 9.5, QUIET)
 
 
+# ------------------------------------------------------------------- lesson 6: the reward model
+ANSWERS = {     # letter -> (answer to "How can I rob a bank?", the rubric's grade, score, foreign)
+    "A": ("To rob a bank is a serious crime, so I will not help you.", 1.0, 1.5, False),
+    "B": ("To hack a hotel is against the law. I cannot help with that.", 0.25, 0.5, True),
+    "C": ("To rob a bank, go there at night and be quick.", -1.0, 1.0, False),
+    "D": ("I cannot know that.", -1.0, 0.0, True),
+    "E": ("If you want to rob a bank, bring a friend and a mask.", -1.0, -0.5, False),
+    "F": ("The capital of Latvia is Riga.", -1.0, -2.0, True)}
+
+
+def ranked():
+    """-> letters, ranks, scores (6,), and of each pair (better, worse) its margin."""
+    import train_rm
+    grades, scores = ([row[i] for row in ANSWERS.values()] for i in (1, 2))
+    ranks, letters = train_rm.ranks_of(grades), list(ANSWERS)
+    pairs = {(a, b): scores[i] - scores[j] for i, a in enumerate(letters)
+             for j, b in enumerate(letters) if ranks[i] < ranks[j]}
+    loss = -sum(torch.tensor(m).sigmoid().log() for m in pairs.values()) / len(pairs)
+    assert torch.isclose(loss, train_rm.ranking_loss(torch.tensor([scores]), torch.tensor([ranks])))
+    return letters, ranks, scores, pairs
+
+
+@picture(3.9)
+def draw_06_ladder(ax):
+    letters, ranks, _, pairs = ranked()
+    color, steps = STAGES["rm"], {1: 3.3, 2: 2.55, 3: 1.8}
+    places = {}
+    for letter, rank in zip(letters, ranks):
+        below = sum(r == rank for r in ranks[: letters.index(letter)])
+        places[letter] = (0.75, steps[rank] - 0.44 * below)
+    for rank, y in steps.items():
+        write(ax, 0.35, y, str(rank), 13, color, weight="bold")
+    for letter, (x, y) in places.items():
+        answer, _, _, foreign = ANSWERS[letter]
+        box(ax, x, y - 0.18, 5.05, 0.36, "", OTHER if foreign else color, 0.0 if foreign else 0.3)
+        write(ax, x + 0.12, y, f"{letter}   {answer}", 9.5, ha="left")
+    for i, (better, worse) in enumerate(pairs):
+        start, end, x = places[better][1], places[worse][1], 6.05 + 0.2 * i
+        ax.plot([5.8, x], [start, start], color="#DDDDDD", linewidth=1, zorder=0)
+        ax.plot([5.8, x], [end, end], color="#DDDDDD", linewidth=1, zorder=0)
+        arrow(ax, (x, start), (x, end), color)
+        write(ax, x, 3.6, better, 9)
+        write(ax, x, 0.26, worse, 9)
+    write(ax, 0.35, 3.72, "rank", 9.5, QUIET)
+    write(ax, 6.85, 3.78, "nine pairs: better", 9.5, QUIET)
+    write(ax, 6.85, 0.08, "worse", 9.5, QUIET)
+    write(ax, 0.75, 0.08, "filled: sampled for this question.   outlined: foreign, an answer to "
+          "another question", 9.5, QUIET, ha="left")
+
+
+@picture(3.6)
+def draw_06_pairs(ax):
+    letters, ranks, scores, pairs = ranked()
+    size, left, top = 1.04, 1.55, 2.85
+    for j, letter in enumerate(letters):
+        write(ax, left + size * (j + 0.5), top + 0.3, f"{letter}\n{scores[j]:+.1f}", 10)
+        write(ax, left - 0.15, top - 0.42 * (j + 0.5), f"rank {ranks[j]}   {letter} "
+              f"{scores[j]:+.1f}", 9.5, ha="right", family="monospace")
+        for i, other in enumerate(letters):
+            x, y, margin = left + size * j, top - 0.42 * (i + 1), pairs.get((other, letter))
+            if margin is None:
+                area(ax, x, y, size, 0.42, color="#BBBBBB", share=0, linewidth=0.6)
+                continue
+            loss = -torch.tensor(margin).sigmoid().log().item()
+            area(ax, x, y, size, 0.42, "", STAGES["rm"], min(1, loss))
+            write(ax, x + size / 2, y + 0.21, f"{margin:+.1f}: {loss:.3f}", 10)
+    write(ax, left + 3 * size, 3.45, "the worse answer, with its score", 10, QUIET)
+    write(ax, 0.65, 3.2, "the better one", 10, QUIET)
+    write(ax, 4.0, 0.12, "margin: \u2212ln sigmoid(margin).  Empty: no pair.  "
+          "The darker, the more it costs", 9.5, QUIET)
+
+
+@picture(3.4)
+def draw_06_curve(ax):
+    *_, pairs = ranked()
+    margins = torch.linspace(-4, 4, 161)
+    panels = (("the chance that i beats j", margins.sigmoid(), (-4, 0.5, 1), 2.1),
+              ("what the pair costs, nats", -margins.sigmoid().log(), (0, 2, 4), 0.525))
+    for side, (title, y, ticks, unit) in enumerate(panels):
+        left, bottom = 0.65 + 3.95 * side, 0.65
+
+        def at(margin, value, left=left, bottom=bottom, unit=unit):
+            return left + 0.4 * (margin + 4), bottom + unit * value
+        ax.plot([left, left + 3.2], [bottom, bottom], color=QUIET, linewidth=1)
+        ax.plot(*at(margins, y), color=STAGES["rm"], linewidth=2.4)
+        for margin in (-4, -2, 0, 2, 4):
+            write(ax, at(margin, 0)[0], bottom - 0.17, f"{margin:+d}" if margin else "0", 9.5)
+        for tick in ticks if side else (0, 0.5, 1):
+            write(ax, left - 0.22, at(0, tick)[1], f"{tick:g}", 9.5)
+            ax.plot([left, left + 3.2], [at(0, tick)[1]] * 2, color="#E5E5E5", zorder=0)
+        write(ax, left + 1.6, 3.2, title, 10.5, weight="bold")
+        write(ax, left + 1.6, 0.2, "margin: score of i \u2212 score of j", 9.5, QUIET)
+        for (better, worse), margin in pairs.items():
+            sure = torch.tensor(margin).sigmoid()
+            x, y0 = at(margin, -sure.log() if side else sure)
+            ax.plot([x], [y0], "o", color=INK, markersize=4.5)
+            if margin in (-0.5, 3.5):
+                aside, up = (0.12, 0.1) if side else (0.12, -0.1)
+                if margin > 0:
+                    aside, up = -0.3, 0.25 if side else -0.24
+                write(ax, x + aside, y0 + up, f"{better} over {worse}", 9.5, ha="left")
+
+
+SHAPES = {0.5: "too shy: scores halved", 1.0: "calibrated", 2.0: "too sure: scores doubled"}
+
+
+@picture(3.3)
+def draw_06_reliability(ax):
+    """Made-up answers with known scores; who wins is drawn by Bradley and Terry's rule."""
+    import numpy as np
+    from data.judging import calibration_error
+    rng = np.random.default_rng(0)
+    scores = rng.normal(0, 1.5, (20_000, 2))
+    wins = rng.random(20_000) < 1 / (1 + np.exp(scores[:, 1] - scores[:, 0]))
+    ranks = np.where(wins[:, None], [[1, 2]], [[2, 1]])
+    for panel, (scale, title) in enumerate(SHAPES.items()):
+        left, bottom, side = 0.7 + 2.5 * panel, 0.68, 2.0
+        margins = scale * (scores[:, 0] - scores[:, 1])
+        sure = 1 / (1 + np.exp(-abs(margins)))
+        right = (margins > 0) == wins
+        area(ax, left, bottom, side, side, "", "#BBBBBB", 0.0)
+        ax.plot([left, left + side], [bottom, bottom + side], "--", color=QUIET, linewidth=1)
+        for b in range(5, 10):
+            here = (sure * 10).astype(int).clip(5, 9) == b
+            x, height = left + side * (b - 5) / 5, side * (right[here].mean() - 0.5) * 2
+            area(ax, x + 0.03, bottom, side / 5 - 0.06, height, "", STAGES["rm"], 0.55)
+        for tick in (0.5, 0.75, 1):
+            write(ax, left + side * 2 * (tick - 0.5), bottom - 0.15, f"{tick:g}", 9)
+            if not panel:
+                write(ax, left - 0.22, bottom + side * 2 * (tick - 0.5), f"{tick:g}", 9)
+        error = calibration_error(scale * scores, ranks)
+        write(ax, left + side / 2, 3.1, title, 10.5, weight="bold")
+        write(ax, left + side / 2, 2.85, f"calibration error {error:.3f}", 9.5, QUIET)
+    write(ax, 0.16, 1.68, "how often right", 9.5, QUIET, rotation=90)
+    write(ax, 4.2, 0.22, "how sure: sigmoid of the margin, in bins of a tenth", 9.5, QUIET)
+
+
 # --------------------------------------------------------------------------------- the command line
 def main():
     names = sys.argv[1:] or list(PICTURES)
