@@ -8,7 +8,6 @@ import inspect
 import json
 import math
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -18,7 +17,7 @@ import torch
 if __name__ == "__main__":
     beside = lambda function: function  # as a script this file has no fixtures
 else:
-    from conftest import beside
+    from conftest import beside, run_script
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED_LIMIT = {80: 166912, 90: 232448}  # bytes of shared memory a block may have
@@ -31,10 +30,9 @@ gpu_needed = pytest.mark.skipif(not torch.cuda.is_available(), reason=(
 def in_its_own_process(what, **environment):
     """Run this file as a script and read the JSON on its last line."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "KERNELS": "", **environment}
-    done = subprocess.run([sys.executable, __file__, what], cwd=ROOT, capture_output=True,
-                          text=True, env=environment)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return json.loads(done.stdout.splitlines()[-1])
+    code, printed, errors = run_script(__file__, what, env=environment)
+    assert code == 0, errors[-2000:]
+    return json.loads(printed.splitlines()[-1])
 
 
 @beside
