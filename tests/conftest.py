@@ -153,7 +153,7 @@ def run_script(*arguments, stdin="", timeout=300, env=ENVIRONMENT):
         except IndexError:
             starter = subprocess.Popen([sys.executable, ROOT / "tests" / "starting.py"], cwd=ROOT,
                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                                       env=ENVIRONMENT)
+                                       env=ON_GPU)
         print(json.dumps(job), file=starter.stdin, flush=True)
         code = int(starter.stdout.readline())
         STARTERS.append(starter)
