@@ -139,7 +139,7 @@ sys.addaudithook(refuse_the_reference)
 STARTERS = []                               # processes of starting.py that wait for work
 
 
-def run_script(*arguments, stdin="", timeout=300, env=ENVIRONMENT):
+def run_script(*arguments, stdin="", timeout=300, env=ENVIRONMENT, cwd=ROOT):
     """A script as a user starts it, see starting.py: (exit code, stdout, stderr)."""
     USED.add(str(arguments[0]))
     script = SUBMITTED.get(str(arguments[0]), arguments[0])
@@ -147,7 +147,7 @@ def run_script(*arguments, stdin="", timeout=300, env=ENVIRONMENT):
         files = [Path(folder) / name for name in ("stdin", "stdout", "stderr")]
         files[0].write_text(stdin)
         job = {"arguments": [str(script), *map(str, arguments[1:])], "environment": env,
-               "files": [str(file) for file in files], "seconds": timeout}
+               "files": [str(file) for file in files], "seconds": timeout, "folder": str(cwd)}
         try:
             starter = STARTERS.pop()
         except IndexError:

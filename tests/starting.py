@@ -18,7 +18,7 @@ from pathlib import Path
 IMPORTED = ("torch", "regex", "matplotlib.figure", "matplotlib.backends.backend_agg")
 
 
-def run(arguments, environment, files, seconds):
+def run(arguments, environment, files, seconds, folder):
     """files: the names of stdin, stdout and stderr."""
     for number, name in enumerate(files):
         os.dup2(os.open(name, os.O_RDWR | os.O_CREAT), number)
@@ -26,6 +26,7 @@ def run(arguments, environment, files, seconds):
     os.environ.clear()
     os.environ.update(environment)
     signal.alarm(seconds)                   # ends it
+    os.chdir(folder)
     sys.argv, sys.path[0] = arguments, str(Path(arguments[0]).resolve().parent)
     runpy.run_path(sys.argv[0], run_name="__main__")
 

@@ -9,12 +9,14 @@ import importlib
 import io
 import os
 import re
+import shlex
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
 
 import pytest
+from conftest import run_script
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "lessons"
@@ -54,15 +56,24 @@ def checkout(tmp_path):
 
 def run_commands(block, folder):
     """A console block -> the same with what its commands print now."""
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     printed = ""
     for line in block.splitlines():
         if line.startswith("$ "):
-            done = subprocess.run(["bash", "-c", line[2:]], cwd=folder, text=True,
-                                  capture_output=True, env=os.environ | {"PATH": path})
-            assert done.returncode == 0, done.stderr
-            printed += f"{line}\n{done.stdout}"
+            code, said, errors = run_command(line[2:], folder)
+            assert code == 0, errors
+            printed += f"{line}\n{said}"
     return printed
+
+
+def run_command(line, folder):
+    """-> (exit code, stdout, stderr)."""
+    words = shlex.split(line)
+    if words[0] == "python" and words[1].endswith(".py") and not set("><|") & set(line):
+        return run_script(folder / words[1], *words[2:], cwd=folder)
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    done = subprocess.run(["bash", "-c", line], cwd=folder, text=True, capture_output=True,
+                          env=os.environ | {"PATH": path})
+    return done.returncode, done.stdout, done.stderr
 
 
 def blocks_of(lesson):
