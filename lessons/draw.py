@@ -399,7 +399,7 @@ def draw_07_networks(ax):
 
 BANDIT_SCORES = torch.tensor([4.0, 2.0, 0.0])
 BANDIT_START = torch.tensor([0.25, 0.5, 0.25])
-BANDIT_RUNS, BANDIT_UPDATES, BANDIT_RATE = 30, 80, 0.3
+BANDIT_RUNS, BANDIT_UPDATES, BANDIT_RATE = 20, 80, 0.3
 
 
 def run_bandit(baseline):
@@ -436,7 +436,8 @@ def draw_07_bandit(ax):
         history = run_bandit(baseline)
         axes = panel(ax, left, 0.95, 3.2, 2.0, title, ylim=(0, 1), xlim=(0, BANDIT_UPDATES))
         axes.set_xlabel(f"updates (thin: the best answer in {BANDIT_RUNS} runs)", fontsize=9.5)
-        axes.plot(history[:, :, 0], color=tint(STAGES["ppo"], 0.5), linewidth=0.7)
+        axes.plot(history[:, :, 0], color=tint(STAGES["ppo"], 0.5), linewidth=0.8,
+                  antialiased=False)
         for i, color in enumerate(names.values()):
             axes.plot(history[:, :, i].mean(1), color=color, linewidth=2.5)
         won = int((history[-1, :, 0] > 0.9).sum())
@@ -485,6 +486,8 @@ def draw_07_gae(ax):
             label = f"{advantage:+.4f}".rstrip("0").rstrip(".")
             write(ax, x + width / 2 - 0.25, zero + height + (0.12 if height > 0 else -0.12),
                   label, 9.5)
+    write(ax, left + 2.5 * width, 0.15, "lam = 0 blames \"can\" for its first impression, lam = 1 "
+          "praises all of a good answer", 9.5, QUIET)
 
 
 @picture(3.3)
