@@ -380,7 +380,8 @@ def draw_07_networks(ax):
             write(ax, x + 0.82, 4.0, "reads", 9.5, ha="left")
         arrow(ax, (x + 0.75, 3.05), (x + 0.75, 2.37 if i < 3 else 1.5), color)
         write(ax, x + 0.82, 2.78, output, 9.5, ha="left", family="monospace")
-    box(ax, 0.7, 1.95, 4.9, 0.42, "score_minus_kl:  the score at the end, less beta times the KL", share=0.1)
+    box(ax, 0.7, 1.95, 4.9, 0.42, "score_minus_kl:  the score at the end, less beta times the KL",
+        share=0.1)
     arrow(ax, (4.85, 1.95), (4.85, 1.5))
     write(ax, 4.92, 1.72, "rewards", 9.5, ha="left", family="monospace")
     box(ax, 4.1, 1.08, 3.2, 0.42, "gae:  who gets the credit?", share=0.1)
@@ -441,9 +442,9 @@ def draw_07_bandit(ax):
         for i, color in enumerate(names.values()):
             axes.plot(history[:, :, i].mean(1), color=color, linewidth=2.5)
         won = int((history[-1, :, 0] > 0.9).sum())
-        axes.text(0.97 * BANDIT_UPDATES, 0.5, f"best answer above 0.9:\n{won} of {BANDIT_RUNS} runs",
-                  fontsize=9.5, ha="right", va="center", bbox=dict(facecolor="white", alpha=0.8,
-                                                                   edgecolor="none"))
+        found = f"best answer above 0.9:\n{won} of {BANDIT_RUNS} runs"
+        axes.text(0.97 * BANDIT_UPDATES, 0.5, found, fontsize=9.5, ha="right", va="center",
+                  bbox=dict(facecolor="white", alpha=0.8, edgecolor="none"))
     write(ax, 0.2, 1.95, "probability", 9.5, rotation=90)
     for x, (name, color) in zip((0.6, 2.6, 5.6), names.items()):
         ax.plot([x, x + 0.3], [0.2, 0.2], color=color, linewidth=2.5)
@@ -460,7 +461,8 @@ def draw_07_gae(ax):
     rewards, values = torch.tensor([[0.0, 0, 0, 0, SCORE]]), torch.tensor([GUESSES])
     left, width, bottom, scale = 1.5, 1.15, 3.05, 1.35
     heights = [*GUESSES, SCORE]
-    write(ax, 0.1, bottom + 0.7, "V: what the\ncritic expects\nbefore a token\n\narrows: delta", 9.5, ha="left")
+    write(ax, 0.1, bottom + 0.7, "V: what the\ncritic expects\nbefore a token\n\narrows: delta",
+          9.5, ha="left")
     for i, (token, here, later) in enumerate(zip(ANSWER, heights, heights[1:])):
         x, color = left + width * i, ONE if later > here else OTHER
         cell(ax, x + 0.06, 4.7, width - 0.12, 0.32, token, family="monospace")
