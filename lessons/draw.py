@@ -590,8 +590,8 @@ def draw_07_networks(ax):
     box(ax, 0.7, 4.25, 6.6, 0.42, "question, then the answer: one token after another", share=0.1)
     for i, (name, (stage, state, output)) in enumerate(networks.items()):
         x, color = 0.7 + 1.7 * i, STAGES[stage]
-        box(ax, x, 3.05, 1.5, 0.72, f"{name}\n", color, 0.5 if state == "learns" else 0.15, 11,
-            weight="bold")
+        box(ax, x, 3.05, 1.5, 0.72, "", color, 0.5 if state == "learns" else 0.15)
+        write(ax, x + 0.75, 3.51, name, 11, weight="bold")
         write(ax, x + 0.75, 3.24, state, 9.5)
         if name == "policy":
             arrow(ax, (x + 0.45, 4.25), (x + 0.45, 3.77), color)
