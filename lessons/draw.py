@@ -720,7 +720,7 @@ def draw_07_clip(ax):
     ratios = torch.linspace(0.5, 1.5, 401)
     one = torch.ones(1, 1)
     for left, A, notes in (
-            (0.7, 1.0, ((0.82, 0.62, "worth more:\nraise it"),
+            (0.7, 1.0, ((0.86, 0.6, "worth more:\nraise it"),
                         (1.35, 1.05, "raised enough:\nno gradient"))),
             (4.6, -1.0, ((0.71, -0.65, "lowered enough:\nno gradient"),
                          (1.17, -1.38, "worth less:\nlower it")))):

@@ -5,7 +5,6 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from matplotlib.text import Text
 
 from data import world
 
@@ -22,7 +21,8 @@ def test_a_picture_is_there_and_its_texts_stand_on_the_page_and_apart(name, monk
     ax = draw.page(height)
     function(ax)
     ax.figure.draw_without_rendering()              # now the labels of axes know their places
-    texts = [text for text in ax.findobj(Text) if text.get_text().strip()]
+    texts = [text for axes in (ax, *ax.child_axes) for text in
+             (*axes.texts, axes.title, axes.xaxis.label, axes.yaxis.label) if text.get_text()]
     spans = {text: text.get_window_extent() for text in texts}
     page = ax.figure.bbox
     for text, span in spans.items():
