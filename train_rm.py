@@ -66,6 +66,7 @@ def gather_answers(model, tokenizer, prompts, config, rng, generator):
     questions = [prompt.text for prompt in prompts for _ in range(n)]
     said = ask(model, tokenizer, questions, temperature=1.0, generator=generator)
     own = [said[i * n : (i + 1) * n] for i in everything]
+    # exercise: add the foreign answers, never one of the prompt's own
     answers = []
     for i, prompt in enumerate(prompts):
         foreign = []
@@ -242,6 +243,7 @@ def pair_accuracy(scores, gold, entities):
 def calibration_error(scores, ranks, bins=10):
     """Expected calibration error: |how sure - how often right|, over pairs binned by
     sigmoid(margin), weighted by the bins' sizes."""
+    # exercise: how sure and how often right, bin by bin
     n, i, j = np.nonzero(ranks[:, :, None] != ranks[:, None, :])
     sure = 1 / (1 + np.exp(scores[n, j] - scores[n, i]))
     right = ranks[n, i] < ranks[n, j]
