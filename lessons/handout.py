@@ -20,7 +20,7 @@ import run
 
 # What only a lecturer may see. The tests of these files hold solutions, too.
 LECTURERS = re.compile(r"tests/mutants|tests/test_(exercises|assignments|grade)\.py|"
-                       r"lessons/(handout|grade)\.py|lessons/lecturer\.md|lessons/assignments/")
+                       r"lessons/(handout|grade|alike|hand_in)\.py|lessons/lecturer\.md|lessons/assignments/")
 
 
 def find_mutant(part):
@@ -76,9 +76,9 @@ def places(part, ours, handed):
 
 def student_tree(assignment, tree, keep_later=False):
     """{name: bytes} of the student's tree."""
-    folder = f"lessons/assignments/{assignment.number}/"
+    own = {part.file for part in assignment.parts}
     kept = {name: content for name, content in tree.items()
-            if not LECTURERS.match(name) or name.startswith(folder)}
+            if not LECTURERS.match(name) or name in own}
     for file, text in handed_out(assignment, tree, keep_later).items():
         if file in kept:
             kept[file] = text.encode()
@@ -103,15 +103,15 @@ def assignment_text(assignment):
         lines.append(f"| {part.name} | {verb} | {where} | {part.points} |")
     for part in assignment.parts:
         lines += ["", f"## {part.name}", "", part.text]
-    return "\n".join([*lines, "", "## How to check and hand in", "", HOW]).format(
-        files=", ".join(f"`{name}`" for name in files)) + "\n"
+    how = HOW.replace("FILES", ", ".join(f"`{name}`" for name in files))
+    return "\n".join([*lines, "", "## How to check and hand in", "", how])
 
 
 HOW = """\
     python lessons/check.py                 all parts, with their points, in half a minute
     python lessons/check.py "NAME"          one part
 
-Hand in {files} and, where there are questions, `ANSWERS.md`, in one folder. *Fill in*: write below
+Hand in FILES and, where there are questions, `ANSWERS.md`, in one folder. *Fill in*: write below
 the comment, to the end of the function; whatever you need (imports, helpers) goes there, too.
 *Find the bug*: mend it in the function where it is. Other lines are taken from our files when it is
 graded. Each part is graded alone, beside right code for all others, and with more tests than yours.
