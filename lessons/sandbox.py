@@ -13,6 +13,7 @@ themselves. This keeps honest people honest; lecturer.md says what a determined 
 """
 import contextlib
 import ctypes
+import gc
 import hmac
 import json
 import os
@@ -26,6 +27,9 @@ from pathlib import Path
 
 import pytest
 import torch
+
+torch.testing.assert_close(torch.ones(1), torch.ones(1))   # loads what it needs, once for all jobs
+gc.freeze()
 
 LIMITS = {"seconds": 10, "cpu": 60, "memory": 2 << 30, "strict": False, "private": [], "seed": 0,
           "environment": {}}
@@ -90,9 +94,9 @@ def note(result, node, outcome, error, message):
         if outcome != "finished":
             result["tests"] = {}
         return
-    node = node.partition("[")[0]           # of several parameters the worst counts
-    before = result["tests"].get(node, ["passed", "", ""])
-    result["tests"][node] = before if before[0] != "passed" else [outcome, error, message]
+    for name in {node, node.partition("[")[0]}:     # of several parameters the worst counts
+        before = result["tests"].get(name, ["passed", "", ""])
+        result["tests"][name] = before if before[0] != "passed" else [outcome, error, message]
 
 
 def end(child):
@@ -133,7 +137,7 @@ def work(job, keys, send):
         path = Path(getattr(module, "__file__", None) or "/")
         if path.is_relative_to(tree) and not path.is_relative_to(sys.prefix):
             del sys.modules[name]
-    arguments = ["-q", "-p", "no:cacheprovider", "--rootdir", str(tree),
+    arguments = ["-q", "-p", "no:cacheprovider", "--assert=plain", "--rootdir", str(tree),
                  "--test-seconds", str(job["seconds"])]
     if job["strict"]:
         home = tree.parent / "home"
@@ -143,7 +147,7 @@ def work(job, keys, send):
         os.environ.update(HOME=str(home), TMPDIR=str(home))
         arguments += ["--basetemp", str(home / "pytest")]
         sys.addaudithook(refuse(tree.parent, job["private"]))
-    os.environ.update(job["environment"])
+    os.environ.update(job["environment"], PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
     harness = Harness(keys.pop(), send, job["seed"])
     pytest.main([*arguments, *job["tests"]], plugins=[harness])
     harness.finish()
