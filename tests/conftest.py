@@ -109,13 +109,16 @@ def pytest_runtest_call(item):
     def too_long(*_):
         raise TimeoutError(f"this test took over {seconds} seconds: is there an endless loop?")
 
-    before = signal.signal(signal.SIGALRM, too_long)
-    signal.alarm(seconds)
+    before = [signal.signal(alarm, too_long) for alarm in (signal.SIGPROF, signal.SIGALRM)]
+    signal.setitimer(signal.ITIMER_PROF, seconds)       # of work; and, if it sleeps,
+    signal.alarm(5 * seconds)                           # on the clock of a busy machine
     try:
         return (yield)
     finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
         signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
+        for alarm, handler in zip((signal.SIGPROF, signal.SIGALRM), before):
+            signal.signal(alarm, handler)
 
 
 def pytest_sessionfinish(session, exitstatus):

@@ -67,8 +67,8 @@ def test_an_answer_s_log_probability_is_the_sum_over_its_tokens_alone(gpt):
 
 def test_the_better_answers_rise_and_a_small_beta_lets_the_policy_go_further():
     pairs = [(2, 0), (2, 1), (0, 1), (2, 3)]
-    near, near_kl = dpo.learn_from_pairs(pairs, 4, beta=2.0, steps=400)
-    far, far_kl = dpo.learn_from_pairs(pairs, 4, beta=0.5, steps=4000)
+    near, near_kl = dpo.learn_from_pairs(pairs, 4, beta=2.0, steps=200)
+    far, far_kl = dpo.learn_from_pairs(pairs, 4, beta=0.5, steps=200)
     for probabilities in (near, far):
         assert probabilities.sum().item() == pytest.approx(1, abs=1e-5)
         assert probabilities.argmax() == 2 and probabilities[0] > probabilities[1]

@@ -5,6 +5,7 @@ import math
 import os
 import random
 import time
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -13,14 +14,16 @@ import torch
 import bpe
 import kernels
 import model as M
+import train_ppo
 import train_pretrain
 import train_rm
 import train_sft
 from bpe import train_bpe
 from data import clean, world
+from kernels.attention import attention_numpy
 from kernels.softmax import softmax_numpy
 from train_ppo import gae, ppo_loss, score_minus_kl
-from test_train_ppo import rollout
+from test_train_ppo import ppo, rollout
 
 CONFIG = M.GPTConfig(vocab_size=50, block_size=16, n_layer=2, n_head=2, n_embd=8)
 
@@ -58,6 +61,13 @@ def test_places_that_overlap_are_left_out_in_time():
     places = np.arange(60_000)
     assert bpe.without_overlaps(places, 2).tolist() == list(range(0, 60_000, 2))
     assert seconds(bpe.without_overlaps, places, 2) < 1
+
+
+def test_a_long_piece_is_cut_in_time():
+    ranks = {(b"a", b"b"): 0, (b"ab", b"ab"): 1, (b"abab", b"abab"): 2}
+    piece = b"ab" * 40_000
+    assert bpe.merge_piece(piece, ranks) == [b"ab" * 4] * 10_000
+    assert seconds(bpe.merge_piece, piece, ranks) < 3
 
 
 # --------------------------------------------------------------------------------------- 2 model.py
@@ -279,11 +289,38 @@ def test_padding_changes_neither_loss():
     assert one[1].item() == pytest.approx(two[1].item())
 
 
+def test_the_ratio_leaves_one_once_the_policy_has_moved_from_the_one_that_sampled(
+        small, monkeypatch):
+    ratios, loss = [], train_ppo.ppo_loss
+
+    def watched(*arguments):
+        result = loss(*arguments)
+        ratios.append(result[2]["ratio"])
+        return result
+
+    monkeypatch.setattr(train_ppo, "ppo_loss", watched)
+    ppo(small, learning_rate=0.1, minibatch=4, episodes=4, ppo_epochs=2)
+    assert len(ratios) == 2 and ratios[0] == pytest.approx(1, abs=1e-4)
+    assert abs(ratios[1] - 1) > 0.001
+
+
 # ---------------------------------------------------------------------------------------- 7 kernels
 def test_softmax_of_many_rows_in_time():
     x = draw(4000, 300).numpy()
     np.testing.assert_allclose(softmax_numpy(x).sum(-1), 1, rtol=1e-5)
     assert seconds(softmax_numpy, x) < 1
+
+
+def test_attention_s_memory_grows_with_the_length_and_not_with_its_square():
+    def peak(T):
+        q, k, v = (draw(1, 1, T, 4, seed=i).numpy() for i in range(3))
+        tracemalloc.start()
+        attention_numpy(q, k, v, True, None)
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return most
+
+    assert peak(2048) < 3 * peak(512)               # with a square it would be 16 times
 
 
 @pytest.fixture
