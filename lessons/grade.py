@@ -21,7 +21,6 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
 from queue import Queue
-from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "lessons")]
@@ -29,104 +28,7 @@ import alike
 import assignment as A
 import handout
 import run
-
-LARGEST = 1 << 20               # bytes of a file that somebody wrote by hand
-
-
-class Hole(NamedTuple):
-    """A part's place: in our file, and in the one that was handed out (lines)."""
-    part: A.Part
-    ours: list
-    place: tuple
-    handed: list
-    handed_place: tuple
-
-
-class Work(NamedTuple):
-    """What a student handed in."""
-    files: dict                 # "train_ppo.py" -> lines
-    notes: list
-
-
-# ------------------------------------------------------------------------------ what was handed in
-def read_work(path, names):
-    """A student's folder or file -> Work. Of several files of a name the one nearest to the top."""
-    work = Work({}, [])
-    inside = [path] if path.is_file() else sorted(path.rglob("*"), key=lambda p: len(p.parts))
-    for name in names:
-        tail = Path(name).parts
-        found = [p for p in inside if p.parts[-len(tail):] == tail and "tests" not in p.parts]
-        found = found or [p for p in inside if path.is_file() and len(names) == 1]
-        if not found:
-            work.notes.append(f"{name} is missing")
-        elif found[0].is_symlink() or not found[0].is_file():
-            work.notes.append(f"{name} is a link or a folder, no file: not read")
-        elif found[0].stat().st_size > LARGEST:
-            work.notes.append(f"{name} is over {LARGEST} bytes: not read")
-        else:
-            content = found[0].read_bytes()
-            work.files[name] = A.lines_of(content)
-            if name.endswith(".py") and not is_utf8(content):
-                work.notes.append(f"{name} is not UTF-8: read as UTF-16 or Latin-1")
-    return work
-
-
-def is_utf8(content):
-    try:
-        content.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def all_holes(assignment, tree, keep_later):
-    handed, holes = handout.handed_out(assignment, tree, keep_later), []
-    for part in assignment.parts:
-        if part.kind != "explain":
-            ours, theirs = tree[part.file].decode().split("\n"), handed[part.file].split("\n")
-            ours_at, theirs_at = handout.places(part, ours, theirs)
-            holes.append(Hole(part, ours, ours_at, theirs, theirs_at))
-    return holes
-
-
-def written(hole, work):
-    """-> (the lines a student wrote for this part or None, why there are none)"""
-    lines = work.files.get(hole.part.file)
-    if lines is None:
-        return None, "nothing was handed in"
-    place = A.find_place(lines, hole.handed, hole.handed_place)
-    if place is None:
-        return None, "the line above it, or the one that follows, is not as it was handed out"
-    start, end = hole.handed_place
-    if bare(lines[slice(*place)]) == bare(hole.handed[start:end]):
-        return None, "not written yet" if hole.part.kind == "fill" else "not found yet"
-    return lines[slice(*place)], ""
-
-
-def bare(lines):
-    return [line.strip() for line in lines if line.strip()]
-
-
-def changed_elsewhere(work, holes):
-    """Notes on lines outside of all places."""
-    notes = []
-    for name, lines in work.files.items():
-        here = [hole for hole in holes if hole.part.file == name]
-        if not here:
-            continue
-        theirs, handed = list(lines), list(here[0].handed)
-        for hole in here:
-            for text, place in ((theirs, A.find_place(lines, hole.handed, hole.handed_place)),
-                                (handed, hole.handed_place)):
-                for at in range(*(place or (0, 0))):
-                    text[at] = ""
-        left = set(bare(handed))
-        changed = [line for line in bare(theirs) if line not in left]
-        gone = len(left - set(bare(theirs)))
-        if changed or gone:
-            notes.append(f"{name}: other lines than asked for were changed ({len(changed)} new, "
-                         f"{gone} gone); ours were used" + f": {changed[0][:60]}" * bool(changed))
-    return notes
+from hand_in import all_holes, changed_elsewhere, read_work, written
 
 
 # ------------------------------------------------------------------------------------ running tests
@@ -166,8 +68,7 @@ def grade_part(hole, lines, tree, hidden, seed, sandboxes, options):
     """-> (points, [what is wrong]): our file with the student's lines in it, among our files."""
     part, (start, end) = hole.part, hole.place
     text = "\n".join([*hole.ours[:start], *lines, *hole.ours[end:]])
-    nodes = [f"tests/{name}::{test}" for name, content in hidden.items()
-             for test in re.findall(rf"(?m)^def (test_{part.slug}(?:_\w+)?)\(", content)]
+    nodes = hidden_tests(part, hidden, options)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         A.write_tree(tree | {part.file: text.encode("utf-8", "replace")}, f"{folder}/tree")
         for name, content in hidden.items():
@@ -183,6 +84,18 @@ def grade_part(hole, lines, tree, hidden, seed, sandboxes, options):
         wrong.append("at most half: a test that you have not seen fails: "
                      + failed[0].partition("::test_")[2].replace("_", " "))
     return points, wrong
+
+
+def hidden_tests(part, hidden, options):
+    """Nodes of the tests whose names begin with the name of this part, and of no longer one."""
+    slugs = sorted(options.slugs, key=len, reverse=True)
+    nodes = []
+    for name, content in hidden.items():
+        for test in re.findall(r"(?m)^def (test_\w+)\(", content):
+            of = [slug for slug in slugs if f"{test}_".startswith(f"test_{slug}_")]
+            if of[:1] == [part.slug]:
+                nodes.append(f"tests/{name}::{test}")
+    return nodes
 
 
 def grade_student(name, work, assignment, holes, sandboxes, options, tree, hidden):
@@ -246,6 +159,7 @@ def feedback(name, assignment, work, grades, late):
 def main():
     options = parse()
     assignment, tree = A.load(options.number), A.read_tree(ROOT)
+    options.slugs = [part.slug for part in assignment.parts]
     hidden = {} if options.hidden is None else {
         f"test_hidden_{path.stem.removeprefix('test_')}.py": path.read_text(encoding="utf-8")
         for path in sorted(options.hidden.glob("*.py"))}

@@ -204,11 +204,11 @@ def refuse(folder, private):
             if event == "open":
                 path, flags = path_of(arguments[0]), arguments[2] or 0
                 if path.startswith(private) and not path.startswith((folder, *python)):
-                    raise RuntimeError("the code reads files that are none of the student's")
+                    raise PermissionError("the code reads files that are none of the student's")
                 if flags & write and not path.startswith((folder, os.devnull)):
-                    raise RuntimeError("the code writes files outside its folder")
+                    raise PermissionError("the code writes files outside its folder")
                 if path.startswith("/proc/") and path[6:7].isdigit():
-                    raise RuntimeError("the code reads other processes")
+                    raise PermissionError("the code reads other processes")
         finally:
             off.clear()
     return hook

@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "lessons")]
 import assignment as A
 import grade
+import hand_in
 import handout
 from run import UserError
 
@@ -21,12 +22,12 @@ PARTS = [(number, part) for number in NUMBERS for part in A.load(number).parts]
 TESTED = [(number, part) for number, part in PARTS if part.kind != "explain"]
 of_each_part = pytest.mark.parametrize(
     "number, part", TESTED, ids=[f"{number} {part.name}" for number, part in TESTED])
-OPTIONS = SimpleNamespace(seconds=60, submissions=ROOT / "hand_in")
+OPTIONS = SimpleNamespace(seconds=60, slugs=[], submissions=ROOT / "hand_in")
 
 
 def hole_of(number, part):
     assignment = A.load(number)
-    [hole] = [h for h in grade.all_holes(assignment, TREE, False) if h.part.name == part.name]
+    [hole] = [h for h in hand_in.all_holes(assignment, TREE, False) if h.part.name == part.name]
     return hole
 
 
@@ -71,7 +72,7 @@ def test_each_open_question_has_a_rubric_that_adds_up_and_a_model_answer():
 
 def test_no_two_bugs_of_an_assignment_stand_in_one_function_and_none_in_a_hole():
     for number in NUMBERS:
-        holes = grade.all_holes(A.load(number), TREE, False)
+        holes = hand_in.all_holes(A.load(number), TREE, False)
         places = sorted((hole.part.file, *hole.place) for hole in holes)
         for (file, _, end), (other, start, _) in zip(places, places[1:]):
             assert file != other or end <= start
@@ -93,10 +94,10 @@ def test_no_line_of_a_solution_is_handed_out(number):
     tree = handout.student_tree(assignment, TREE)
     texts = {name: content.decode(errors="replace") for name, content in tree.items()}
     lines = {name: {line.strip() for line in text.splitlines()} for name, text in texts.items()}
-    for hole in grade.all_holes(assignment, TREE, False):
+    for hole in hand_in.all_holes(assignment, TREE, False):
         if hole.part.kind == "fill":
-            rest = set(grade.bare(hole.ours[:hole.place[0]] + hole.ours[hole.place[1]:]))
-            telling = {line for line in grade.bare(hole.ours[slice(*hole.place)])
+            rest = set(hand_in.bare(hole.ours[:hole.place[0]] + hole.ours[hole.place[1]:]))
+            telling = {line for line in hand_in.bare(hole.ours[slice(*hole.place)])
                        if len(line) > 30 and not line.startswith("#") and line not in rest}
             found = {name: telling & there for name, there in lines.items() if telling & there}
             assert telling and not found, f"{hole.part.name}: {found}"
@@ -145,7 +146,7 @@ PLACE = (3, 4)
 def test_a_hole_is_found_in_a_file_that_need_not_be_python(text, wrote):
     lines = text.split("\n")
     start, end = A.find_place(lines, HANDED, PLACE)
-    assert grade.bare(lines[start:end])[: len(wrote)] == wrote
+    assert hand_in.bare(lines[start:end])[: len(wrote)] == wrote
     assert lines[end].rstrip() == "def two(x):"
 
 
