@@ -177,26 +177,39 @@ def answer(lines, part):
 # ------------------------------------------------------------------------------- in plain words
 def verdict(part, result):
     """(points, [what is wrong]) of a part whose tests ended as the sandbox says."""
-    points, wrong = 0, []
+    points, failed = 0, []
     for test in part.tests:
         outcome, error, message = result["tests"].get(test.node, ("missing", "", ""))
         if outcome == "passed":
             points += test.points
         elif outcome != "missing":
-            wrong.append(words_for(test, outcome, error, message))
+            failed.append((test.wrong, why(outcome, error, message)))
+    reasons = {reason for _, reason in failed}
+    if len(reasons) == 1 and "" not in reasons and (len(failed) > 1 or NOT_YET in reasons):
+        wrong = list(reasons)               # one thing is wrong with all of them
+    else:
+        wrong = [text + f" ({reason})" * bool(reason) for text, reason in failed]
     if result["end"] != "finished":
         wrong.append(result["end"])
     return points, list(dict.fromkeys(wrong))
 
 
-def words_for(test, outcome, error, message):
+NOT_YET = "not written yet"
+
+
+def why(outcome, error, message):
+    """What a test's end says beyond its having failed; "" where an assertion failed."""
     if "NotImplementedError" in error + message and "exercise " in message:
-        return "not written yet"
+        return NOT_YET
+    if error == "MemoryError" or "can't allocate memory" in message:
+        return "it takes more memory than it may"
+    if error == "TimeoutError":
+        return "stopped: it takes too long, is there an endless loop?"
     if outcome == "skipped":
-        return f"{test.wrong} (the test was skipped)"
+        return "the test was skipped"
     if error in ("AssertionError", "Failed", ""):
-        return test.wrong
-    return f"{test.wrong} ({error}: {' '.join(message.split())[:120]})"
+        return ""
+    return f"{error}: {' '.join(message.split())[:120]}"
 
 
 def show_points(name, points, most, wrong):

@@ -86,6 +86,12 @@ def grade_part(hole, lines, tree, hidden, seed, sandboxes, options):
     return points, wrong
 
 
+def read_hidden(folder):
+    """{name in our tests: text} of a folder's tests."""
+    return {f"test_hidden_{path.stem.removeprefix('test_')}.py": path.read_text(encoding="utf-8")
+            for path in sorted(folder.glob("*.py"))}
+
+
 def hidden_tests(part, hidden, options):
     """Nodes of the tests whose names begin with the name of this part, and of no longer one."""
     slugs = sorted(options.slugs, key=len, reverse=True)
@@ -160,9 +166,7 @@ def main():
     options = parse()
     assignment, tree = A.load(options.number), A.read_tree(ROOT)
     options.slugs = [part.slug for part in assignment.parts]
-    hidden = {} if options.hidden is None else {
-        f"test_hidden_{path.stem.removeprefix('test_')}.py": path.read_text(encoding="utf-8")
-        for path in sorted(options.hidden.glob("*.py"))}
+    hidden = read_hidden(options.hidden) if options.hidden else {}
     holes = all_holes(assignment, tree, options.keep_later)
     late = days_late(options.dates, options.due)
     names = sorted({hole.part.file for hole in holes})

@@ -180,13 +180,13 @@ STUDENTS = {
     "emil": ({}, {}),                                       # an empty folder
     "fay": ({}, {}),                                        # as it was handed out
     "gus": (gae(GAE_B), {"gae": 8}),
-    # the KL has the wrong sign: half of the 3 points of its other tests, as a hidden one fails
+    # the KL has the wrong sign: the other tests give 3 points, but a hidden one fails: at most half
     "hana": ({"rewards": REWARDS_B.replace("-price", "price")}, {"rewards": 2}),
     "ivo": (gae(GAE_C.replace("m * values[:, s]\n        nxt_a", "values[:, s]\n        nxt_a")),
             {"gae": 4}),                                    # sees padding: 6, at most half
     "jana": (gae(GAE_C.replace(" * lam", "")), {"gae": 4}),     # without lam: at most half
     "kai": ({"rewards": REWARDS_C.replace("last_chosen(rollout.mask).tolist()",
-                                          "[-1] * len(r)")}, {"rewards": 1}),
+                                          "[-1] * len(r)")}, {}),
     "lea": ({"ppo loss": PPO_B.replace("torch.clamp(ratio, min=low)", "ratio")}, {"ppo loss": 4}),
     "max": ({"ppo loss": PPO_B.replace("torch.maximum(plain.square(), limited.square())",
                                        "plain.square()")}, {"ppo loss": 4}),
@@ -241,7 +241,7 @@ def write_class(folder):
         if name == "bea":
             solved = solved.replace("mask.shape[1] - 1 - mask.flip", "mask.shape[1] - 1 * mask.flip")
         if name == "rosa":
-            solved = solved.replace("    # exercise", "    # é\n    # exercise", 1) + "# café\n"
+            solved += "# café\n"
         encoding = {"quin": "utf-16", "rosa": "latin-1"}.get(name, "utf-8")
         (home / FILE).write_bytes(solved.encode(encoding))
         if name in ("anna", "ben"):

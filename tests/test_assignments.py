@@ -1,8 +1,10 @@
 """Assignments: what is handed out holds no solution; our own code earns all points, a stub none, and
 each seeded bug is caught by the test that is named. The long proofs run with --assignments."""
+import csv
 import re
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,10 +12,12 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "lessons")]
+import alike
 import assignment as A
 import grade
 import hand_in
 import handout
+import made_up_class
 from run import UserError
 
 NUMBERS = sorted(path.stem for path in A.TABLES.glob("*.toml"))
@@ -22,7 +26,6 @@ PARTS = [(number, part) for number in NUMBERS for part in A.load(number).parts]
 TESTED = [(number, part) for number, part in PARTS if part.kind != "explain"]
 of_each_part = pytest.mark.parametrize(
     "number, part", TESTED, ids=[f"{number} {part.name}" for number, part in TESTED])
-OPTIONS = SimpleNamespace(seconds=60, slugs=[], submissions=ROOT / "hand_in")
 
 
 def hole_of(number, part):
@@ -160,13 +163,103 @@ def test_lines_are_read_in_the_encoding_that_an_editor_chose(encoding):
     assert A.lines_of("x = 'é'\r\ny = 1\n".encode(encoding)) == ["x = 'é'", "y = 1", ""]
 
 
+# ------------------------------------------------------------------------- in plain words, alike
+GAE = next(part for number, part in PARTS if (number, part.name) == ("6", "gae"))
+
+
+def ends(*outcomes, end="finished"):
+    """What the sandbox says of gae's tests, in order; those behind passed."""
+    told = [*outcomes, *[["passed", "", ""]] * len(GAE.tests)]
+    return {"tests": {test.node: one for test, one in zip(GAE.tests, told)}, "end": end}
+
+
+def test_points_and_words_of_a_part():
+    failed, passed = ["failed", "AssertionError", "assert 1 == 2"], ["passed", "", ""]
+    assert A.verdict(GAE, ends()) == (8, [])
+    assert A.verdict(GAE, ends(passed, passed, passed, failed)) == (
+        6, ["an answer's padding changes its advantages"])
+    stub = ["failed", "NotImplementedError", "exercise train_ppo.gae"]
+    assert A.verdict(GAE, ends(*[stub] * 6)) == (0, ["not written yet"])
+    wrong_type = ["failed", "AttributeError", "'list' object has no attribute 'tolist'"]
+    assert A.verdict(GAE, ends(*[wrong_type] * 6)) == (
+        0, ["AttributeError: 'list' object has no attribute 'tolist'"])
+    assert A.verdict(GAE, {"tests": {}, "end": "it broke"}) == (0, ["it broke"])
+    points, wrong = A.verdict(GAE, ends(["skipped", "Skipped", ""], ["failed", "MemoryError", ""]))
+    assert points == 6 and "was skipped" in wrong[0] and "more memory" in wrong[1]
+    assert A.show_points("gae", 6, 8, ["one", "two"]) == "gae: 6 of 8: one\n    two"
+
+
+def test_holes_with_other_names_are_alike_and_others_are_not():
+    one = {"gae": ["for t in x:", "    y = t + 1", "return y"]}
+    same = {"gae": ["    for i in x:  # mine", "", "        z = i + 1", "    return z"]}
+    other = {"gae": ["return [t * 2 for t in x]"]}
+    assert alike.compare(one, same)[0] == 1.0 > 0.6 > alike.compare(one, other)[0]
+    assert alike.compare(one, {"gae": None}) == (0.0, 0)
+    assert alike.suspicious(["import os", "sys.exit()", "x = gc.get_objects()"]) == \
+        ["gc", "os", "sys"]
+    assert alike.suspicious(["return (("]) == [] == alike.suspicious(["return x.sum()"])
+
+
+def test_days_late_are_days_begun_and_a_bad_date_is_one_line(tmp_path):
+    path, due = tmp_path / "dates.csv", datetime(2027, 3, 5)
+    path.write_text("a,2027-03-05\nb, 2027-03-05T00:01\n\nc,2027-03-08\nd,2027-03-01\n")
+    assert grade.days_late(path, due) == {"a": 0, "b": 1, "c": 3, "d": 0}
+    path.write_text("a,Friday\n")
+    with pytest.raises(UserError, match="dates.csv:1 is not name,2027-03-05"):
+        grade.days_late(path, due)
+
+
 # --------------------------------------------------------------------------------- the long proofs
 @of_each_part
 def test_our_own_code_earns_all_points_and_what_is_handed_out_none(long, sandboxes, number, part):
     hole = hole_of(number, part)
     ours, handed = hole.ours[slice(*hole.place)], hole.handed[slice(*hole.handed_place)]
     code = {name: content for name, content in TREE.items() if name.endswith(".py")}
-    assert grade.grade_part(hole, ours, code, {}, 0, sandboxes, OPTIONS) == (part.points, [])
-    points, wrong = grade.grade_part(hole, handed, code, {}, 0, sandboxes, OPTIONS)
+    hidden = grade.read_hidden(A.TABLES / "hidden")
+    options = SimpleNamespace(seconds=60, submissions=ROOT / "hand_in",
+                              slugs=[part.slug for part in A.load(number).parts])
+    more = code, hidden, 5, sandboxes, options
+    assert grade.grade_part(hole, ours, *more) == (part.points, [])
+    points, wrong = grade.grade_part(hole, handed, *more)
     assert points == 0 and len(wrong) == 1
     assert wrong[0].startswith("not written yet" if part.kind == "fill" else part.tests[0].wrong)
+
+
+NOTES = {"bea": "other lines than asked for were changed (1 new, 1 gone)", "quin": "not UTF-8",
+         "rosa": "not UTF-8", "emil": "train_ppo.py is missing", "tara": "gae uses os: read it",
+         "xena": "gae uses exec, open: read it", "yuri": "gae uses pytest: read it"}
+FEEDBACK = {"nora": "correct, too slow", "sam": "endless loop", "tara": "starts or ends processes",
+            "udo": "ended Python before the last test", "dina": "ended Python before the last test",
+            "vera": "more memory than it may", "will": "changes files outside its folder",
+            "xena": "reads files that are none of the student's", "yuri": "changed pytest or torch",
+            "zoe": "a test that you have not seen fails", "pia": "SyntaxError",
+            "otto": "AttributeError", "fay": "not written yet", "ivo": "padding changes"}
+
+
+def test_a_class_of_thirty_gets_what_it_must_in_every_cell(long, tmp_path):
+    made_up_class.write_class(tmp_path)
+    before = {path: path.stat().st_mtime for path in ROOT.glob("lessons/*")}
+    command = [sys.executable, "lessons/grade.py", "6", tmp_path / "submissions", "--csv",
+               tmp_path / "grades.csv", "--alike", tmp_path / "alike.csv", "--feedback",
+               tmp_path / "feedback", "--hidden", A.TABLES / "hidden", "--dates",
+               tmp_path / "dates.csv", "--due", made_up_class.DUE]
+    done = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    with open(tmp_path / "grades.csv", encoding="utf-8") as file:
+        rows = {row["student"]: row for row in csv.DictReader(file)}
+    assert list(rows) == sorted(made_up_class.STUDENTS) and len(rows) == 30
+    for name, (_, points) in made_up_class.STUDENTS.items():
+        wanted = {part: str(points.get(part, 0)) for part in made_up_class.MOST}
+        wanted |= {"tested": str(sum(points.values())), "student": name,
+                   "over-optimisation": "" if name in ("anna", "ben") else "0",
+                   "days late": {"anna": "0", "ben": "1", "chen": "3", "dora": "1"}.get(name, "")}
+        notes = rows[name].pop("notes")
+        assert rows[name] == wanted and NOTES.get(name, "") in notes
+        assert notes == "" or name in {*NOTES, "udo", "dina"}
+        words = (tmp_path / "feedback" / f"{name}.txt").read_text(encoding="utf-8")
+        assert FEEDBACK.get(name, "") in words
+    with open(tmp_path / "alike.csv", encoding="utf-8") as file:
+        found = {(row["one"], row["other"]): float(row["likeness"]) for row in csv.DictReader(file)}
+    assert found["chen", "dora"] > 0.99 and found["ben", "chen"] < 0.8 > found["anna", "ben"]
+    assert found["anna", alike.OURS] == 1.0
+    assert {path: path.stat().st_mtime for path in ROOT.glob("lessons/*")} == before

@@ -88,7 +88,8 @@ def test_one_step_of_the_toy_worked_by_hand():
 def test_a_thousand_pairs_are_learnt_from_in_time():
     pairs = [(i % 7, 7 + i % 5) for i in range(1000)]
     started = time.process_time()
-    dpo.learn_from_pairs(pairs, 12, beta=0.5, steps=100)
+    probabilities, _ = dpo.learn_from_pairs(pairs, 12, beta=0.5, steps=100)
+    assert probabilities[:7].min() > probabilities[7:].max()
     assert time.process_time() - started < 2
 
 

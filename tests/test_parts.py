@@ -225,6 +225,9 @@ def test_an_answer_of_nothing_still_has_its_end_and_no_turn_gives_nothing(tokeni
 # ----------------------------------------------------------------------------------- 5 reward model
 def test_many_answers_are_ranked_in_time():
     scores = draw(64, 40)
+    wanted = [torch.nn.functional.softplus(row[j] - row[i]) for row in scores[:1]
+              for i in range(40) for j in range(i + 1, 40)]
+    assert train_rm.ranking_loss(scores[:1]).item() == pytest.approx(float(sum(wanted)) / 780, 1e-4)
     assert seconds(train_rm.ranking_loss, scores) < 1
 
 
@@ -262,6 +265,9 @@ def test_the_surest_pairs_fall_into_the_last_bin():
 def test_answers_of_one_batch_do_not_see_one_another():
     rewards, values, mask = draw(3, 5), draw(3, 5, seed=1), torch.ones(3, 5)
     mask[0, 3:] = mask[1, 4:] = 0
+    for i, n in enumerate((3, 4, 5)):
+        returns = gae(rewards * mask, values * mask, mask, 1.0, 1.0)[1][i]
+        assert returns[0].item() == pytest.approx(rewards[i, :n].sum().item(), abs=1e-5)
     together = gae(rewards * mask, values * mask, mask, 0.9, 0.8)
     for i in range(3):
         alone = gae(rewards[i:i + 1] * mask[i:i + 1], values[i:i + 1] * mask[i:i + 1],
@@ -271,8 +277,11 @@ def test_answers_of_one_batch_do_not_see_one_another():
 
 
 def test_advantages_of_many_answers_in_time():
-    rewards, ones = draw(512, 96), torch.ones(512, 96)
-    assert seconds(gae, rewards, rewards, ones) < 0.5
+    rewards, values, ones = draw(512, 96), draw(512, 96, seed=1), torch.ones(512, 96)
+    to_come = rewards.flip(1).cumsum(1).flip(1)
+    advantages, _ = gae(rewards, values, ones, 1.0, 1.0)
+    torch.testing.assert_close(advantages, to_come - values, atol=1e-3, rtol=1e-3)
+    assert seconds(gae, rewards, values, ones) < 0.5
 
 
 def test_what_is_outside_the_mask_earns_and_pays_nothing():
