@@ -1,7 +1,7 @@
 """Who wrote alike: the syntax trees of holes, with all names made the same, compared by pairs.
 
 Two who understood one docstring may write one line alike; that all their holes are alike, down to
-the order of the lines, is worth a talk. Our own solution is one of the class: this project is public.
+the order of the lines, is worth a talk. Our own solution is one of the class: this is public.
 """
 import ast
 import csv

@@ -19,8 +19,8 @@ import mutants
 import run
 
 # What only a lecturer may see. The tests of these files hold solutions, too.
-LECTURERS = re.compile(r"tests/mutants|tests/test_(exercises|assignments|grade)\.py|"
-                       r"lessons/(handout|grade|alike|hand_in)\.py|lessons/lecturer\.md|lessons/assignments/")
+LECTURERS = re.compile(r"tests/(mutants|made_up_class|test_exercises|test_assignments)|"
+                       r"lessons/(handout|grade|alike|hand_in|lecturer|assignments/)")
 
 
 def find_mutant(part):

@@ -1,5 +1,5 @@
-"""A class of thirty that never was, for assignment 6: who is right, who errs in each way, who cheats
-in each way; and what each of them must get.
+"""A class of thirty that never was, for assignment 6: who is right, who errs in each way, who
+cheats in each way; and what each of them must get.
 
 run   python tests/made_up_class.py FOLDER        writes FOLDER/submissions and FOLDER/dates.csv
 """
@@ -15,7 +15,8 @@ import handout
 FILE = "train_ppo.py"
 MOST = {"rewards": 5, "gae": 8, "ppo loss": 9, "bug 1": 3, "bug 2": 3, "bug 3": 3, "bug 4": 3,
         "bug 5": 3}
-DATES = {"anna": "2027-03-05", "ben": "2027-03-05T10:00", "chen": "2027-03-08", "dora": "2027-03-06"}
+DATES = {"anna": "2027-03-05", "ben": "2027-03-05T10:00", "chen": "2027-03-08",
+         "dora": "2027-03-06"}
 DUE = "2027-03-05"
 
 # ------------------------------------------------------------------------------ ways to be right
@@ -152,14 +153,20 @@ PATCH = """
 """
 FORGE = """
     import os
-    for line in ('["end", "finished", "", ""]', '["tests", "passed", "", ""]'):
-        for fd in range(3, 64):
-            try:
-                os.write(fd, (line + "\\t" + os.environ.get("TOKEN", "0" * 64) + "\\n").encode())
-            except OSError:
-                pass
+    nodes = NODES
+    every = '{"tests": {' + ", ".join(f'"{n}": ["passed", "", ""]' for n in nodes) + "}, "
+    lines = [every + '"end": "finished"}', *(f'["{n}", "passed", "", ""]' for n in nodes),
+             '["end", "finished", "", ""]']
+    for fd in range(3, 64):
+        for line in lines:
+            for end in ("", "\\t" + "0" * 64):
+                try:
+                    os.write(fd, (line + end + "\\n").encode())
+                except OSError:
+                    pass
     os._exit(0)
-"""
+""".replace("NODES", repr([test.node for part in A.load("6").parts if part.name == "gae"
+                           for test in part.tests]))
 RIGHT = dict.fromkeys(MOST, "ours")
 HOLES = {"rewards": "ours", "gae": "ours", "ppo loss": "ours"}
 
@@ -239,7 +246,7 @@ def write_class(folder):
         if name == "emil":
             continue
         if name == "bea":
-            solved = solved.replace("mask.shape[1] - 1 - mask.flip", "mask.shape[1] - 1 * mask.flip")
+            solved = solved.replace("shape[1] - 1 - mask.flip", "shape[1] - 1 * mask.flip")
         if name == "rosa":
             solved += "# café\n"
         encoding = {"quin": "utf-16", "rosa": "latin-1"}.get(name, "utf-8")

@@ -1,5 +1,5 @@
-"""Assignments: what is handed out holds no solution; our own code earns all points, a stub none, and
-each seeded bug is caught by the test that is named. The long proofs run with --assignments."""
+"""Assignments: what is handed out holds no solution; our own code earns all points, a stub none,
+and each seeded bug is caught by the test that is named. The long proofs run with --assignments."""
 import csv
 import re
 import subprocess
@@ -90,7 +90,7 @@ def test_what_a_table_lacks_is_said_in_one_line(monkeypatch, tmp_path):
             A.load(number)
 
 
-# -------------------------------------------------------------------------------- what is handed out
+# ------------------------------------------------------------------------------ what is handed out
 @pytest.mark.parametrize("number", NUMBERS)
 def test_no_line_of_a_solution_is_handed_out(number):
     assignment = A.load(number)
@@ -107,8 +107,9 @@ def test_no_line_of_a_solution_is_handed_out(number):
         else:
             assert not any(hole.part.mutant in text for text in texts.values())
             assert hole.ours != hole.handed
-    for name in ("tests/mutants/model.txt", "tests/test_exercises.py", "lessons/grade.py",
-                 "lessons/lecturer.md", "lessons/assignments/answers/1.md"):
+    for name in ("tests/mutants/model.txt", "tests/test_exercises.py", "tests/made_up_class.py",
+                 "tests/test_assignments.py", "lessons/grade.py", "lessons/lecturer.md",
+                 "lessons/assignments/answers/1.md", "lessons/assignments/hidden/6.py"):
         assert name in TREE and name not in tree
     assert set(handout.parts_to_change(assignment, True)) <= set(
         handout.parts_to_change(assignment, False))

@@ -45,4 +45,5 @@ def test_what_a_lesson_names_exists(lesson):
 
 
 def test_every_lesson_is_here():
-    assert [path.stem[:2] for path in LESSONS if path.stem[0].isdigit()] == ["00", "01", "02", "03", "04", "05", "06", "07"]
+    numbers = [path.stem[:2] for path in LESSONS if path.stem[0].isdigit()]
+    assert numbers == ["00", "01", "02", "03", "04", "05", "06", "07"]

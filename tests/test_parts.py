@@ -138,7 +138,7 @@ def test_a_layer_s_keys_and_values_are_kept_at_their_places_and_come_back_with_t
     assert not cache.k[0].any()                 # the other layer's are untouched
 
 
-# ----------------------------------------------------------------------------- 3 optimizer, cleaning
+# ---------------------------------------------------------------------------- 3 optimizer, cleaning
 def test_adam_s_first_step_is_the_rate_and_a_weight_without_a_gradient_stays():
     moved, still = (torch.nn.Parameter(torch.tensor([1.0, -2.0])) for _ in range(2))
     optimizer = M.AdamW([{"params": [moved, still], "peak": 0.1, "weight_decay": 0.5}])

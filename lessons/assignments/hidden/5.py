@@ -37,7 +37,8 @@ def test_calibration_pair_by_pair(seed):
             for j in range(5):
                 if places[i] != places[j]:
                     sure = 1 / (1 + math.exp(row[j] - row[i]))
-                    bins.setdefault(min(int(sure * 10), 9), []).append((sure, places[i] < places[j]))
+                    pair = sure, places[i] < places[j]
+                    bins.setdefault(min(int(sure * 10), 9), []).append(pair)
     n = sum(map(len, bins.values()))
     wanted = sum(abs(sum(sure for sure, _ in found) - sum(right for _, right in found))
                  for found in bins.values()) / n
