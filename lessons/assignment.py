@@ -183,9 +183,10 @@ def verdict(part, result):
         if outcome == "passed":
             points += test.points
         elif outcome != "missing":
-            failed.append((test.wrong, why(outcome, error, message)))
+            failed.append((test.wrong, why(part, outcome, error, message)))
     reasons = {reason for _, reason in failed}
-    if len(reasons) == 1 and "" not in reasons and (len(failed) > 1 or NOT_YET in reasons):
+    if len(reasons) == 1 and "" not in reasons and (len(failed) > 1 or "not written yet" in
+                                                    failed[0][1]):
         wrong = list(reasons)               # one thing is wrong with all of them
     else:
         wrong = [text + f" ({reason})" * bool(reason) for text, reason in failed]
@@ -194,13 +195,12 @@ def verdict(part, result):
     return points, list(dict.fromkeys(wrong))
 
 
-NOT_YET = "not written yet"
-
-
-def why(outcome, error, message):
+def why(part, outcome, error, message):
     """What a test's end says beyond its having failed; "" where an assertion failed."""
-    if "NotImplementedError" in error + message and "exercise " in message:
-        return NOT_YET
+    hole = re.search(r"exercise ([\w.]+)", message)
+    if hole and "NotImplementedError" in error + message:
+        own = part.mark and hole[1].endswith(part.mark)
+        return "not written yet" if own else f"it needs {hole[1]}, which is not written yet"
     if error == "MemoryError" or "can't allocate memory" in message:
         return "it takes more memory than it may"
     if error == "TimeoutError":

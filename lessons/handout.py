@@ -19,7 +19,7 @@ import mutants
 import run
 
 # What only a lecturer may see. The tests of these files hold solutions, too.
-LECTURERS = re.compile(r"tests/(mutants|made_up_class|test_exercises|test_assignments)|"
+LECTURERS = re.compile(r"tests/(mutants|made_up_class|test_(exercises|assignments|dpo))|"
                        r"lessons/(handout|grade|alike|hand_in|lecturer|assignments/)")
 
 
@@ -76,7 +76,8 @@ def places(part, ours, handed):
 
 def student_tree(assignment, tree, keep_later=False):
     """{name: bytes} of the student's tree."""
-    own = {part.file for part in assignment.parts}
+    own = {part.file for part in assignment.parts}      # with its tests: of files in lessons/, too
+    own |= {test.node.partition("::")[0] for part in assignment.parts for test in part.tests}
     kept = {name: content for name, content in tree.items()
             if not LECTURERS.match(name) or name in own}
     for file, text in handed_out(assignment, tree, keep_later).items():
