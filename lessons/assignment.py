@@ -6,6 +6,7 @@ see   a part of kind fill is a hole at an `# exercise:` mark; of kind bug a line
       makes wrong; of kind explain a question that a person grades
 """
 import ast
+import functools
 import re
 import subprocess
 import tomllib
@@ -121,8 +122,13 @@ def lines_of(content):
     return content.replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
+@functools.lru_cache(64)
+def nodes_of(text):
+    """[(dotted name, node)] of every function, method and class of a file."""
+    return list(nodes(ast.parse(text)))
+
+
 def nodes(tree, inside=""):
-    """(dotted name, node) of every function, method and class."""
     for node in tree.body:
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
             yield inside + node.name, node
@@ -133,7 +139,7 @@ def nodes(tree, inside=""):
 def place_of(lines, dotted, comment=None):
     """(start, end) of what a student writes: all of a function or class below its first line, or,
     with the beginning of a comment in it, all below that comment."""
-    node = dict(nodes(ast.parse("\n".join(lines))))[dotted]
+    node = dict(nodes_of("\n".join(lines)))[dotted]
     for at in range(node.lineno, node.end_lineno):
         if comment is None or lines[at].strip().startswith(comment):
             return at + (comment is not None), node.end_lineno
@@ -142,7 +148,7 @@ def place_of(lines, dotted, comment=None):
 
 def name_around(lines, at):
     """The dotted name of the innermost function or class around line `at`."""
-    around = [(node.lineno, dotted) for dotted, node in nodes(ast.parse("\n".join(lines)))
+    around = [(node.lineno, dotted) for dotted, node in nodes_of("\n".join(lines))
               if node.lineno <= at < node.end_lineno]
     return max(around)[1]
 

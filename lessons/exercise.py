@@ -10,6 +10,7 @@ see   signature and docstring stay; from `# exercise:` to the end of the functio
       are to write
 """
 import ast
+import functools
 import re
 import sys
 from pathlib import Path
@@ -30,6 +31,7 @@ def exercises():
     return found
 
 
+@functools.lru_cache(64)
 def marks(source):
     """{"ranking_loss": (line of the mark, last line)} of one file."""
     lines, found = [i for i, line in enumerate(source.splitlines()) if MARK.match(line)], {}

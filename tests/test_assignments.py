@@ -1,6 +1,8 @@
 """Assignments: what is handed out holds no solution; our own code earns all points, a stub none,
 and each seeded bug is caught by the test that is named. The long proofs run with --assignments."""
 import csv
+import functools
+import json
 import re
 import subprocess
 import sys
@@ -28,9 +30,13 @@ of_each_part = pytest.mark.parametrize(
     "number, part", TESTED, ids=[f"{number} {part.name}" for number, part in TESTED])
 
 
+@functools.cache
+def holes_of(number):
+    return hand_in.all_holes(A.load(number), TREE, False)
+
+
 def hole_of(number, part):
-    assignment = A.load(number)
-    [hole] = [h for h in hand_in.all_holes(assignment, TREE, False) if h.part.name == part.name]
+    [hole] = [hole for hole in holes_of(number) if hole.part.name == part.name]
     return hole
 
 
@@ -75,8 +81,7 @@ def test_each_open_question_has_a_rubric_that_adds_up_and_a_model_answer():
 
 def test_no_two_bugs_of_an_assignment_stand_in_one_function_and_none_in_a_hole():
     for number in NUMBERS:
-        holes = hand_in.all_holes(A.load(number), TREE, False)
-        places = sorted((hole.part.file, *hole.place) for hole in holes)
+        places = sorted((hole.part.file, *hole.place) for hole in holes_of(number))
         for (file, _, end), (other, start, _) in zip(places, places[1:]):
             assert file != other or end <= start
 
@@ -97,7 +102,7 @@ def test_no_line_of_a_solution_is_handed_out(number):
     tree = handout.student_tree(assignment, TREE)
     texts = {name: content.decode(errors="replace") for name, content in tree.items()}
     lines = {name: {line.strip() for line in text.splitlines()} for name, text in texts.items()}
-    for hole in hand_in.all_holes(assignment, TREE, False):
+    for hole in holes_of(number):
         if hole.part.kind == "fill":
             rest = set(hand_in.bare(hole.ours[:hole.place[0]] + hole.ours[hole.place[1]:]))
             telling = {line for line in hand_in.bare(hole.ours[slice(*hole.place)])
@@ -111,8 +116,10 @@ def test_no_line_of_a_solution_is_handed_out(number):
                  "tests/test_assignments.py", "lessons/grade.py", "lessons/lecturer.md",
                  "lessons/assignments/answers/1.md", "lessons/assignments/hidden/6.py"):
         assert name in TREE and name not in tree
-    assert set(handout.parts_to_change(assignment, True)) <= set(
-        handout.parts_to_change(assignment, False))
+    changed = [handout.parts_to_change(assignment, keep_later) for keep_later in (True, False)]
+    assert changed[0] == changed[1][: len(changed[0])] == [
+        part for part in assignment.parts if part.kind != "explain"]
+    assert (number == NUMBERS[-1]) == (changed[0] == changed[1])
 
 
 def test_a_folder_is_made_with_git_and_a_full_one_is_left_alone(monkeypatch, tmp_path, capsys):
@@ -208,6 +215,47 @@ def test_days_late_are_days_begun_and_a_bad_date_is_one_line(tmp_path):
     path.write_text("a,Friday\n")
     with pytest.raises(UserError, match="dates.csv:1 is not name,2027-03-05"):
         grade.days_late(path, due)
+
+
+# ------------------------------------------------------------------------------------ the sandbox
+SMALL = {"tests/conftest.py": "def pytest_addoption(parser):\n"
+                              "    parser.addoption('--test-seconds')\n",
+         "tests/test_it.py": "from hole import work\n\n\ndef test_one():\n    assert work() == 1\n"
+                             "\n\ndef test_two():\n    assert work() == 1\n"}
+NODES = ["tests/test_it.py::test_one", "tests/test_it.py::test_two"]
+FORGED = json.dumps({"tests": {node: ["passed", "", ""] for node in NODES}, "end": "finished"})
+SIGNED = json.dumps([NODES[0], "passed", "", ""]) + "\\t" + "0" * 64
+ENDS = {                                    # what a hole does: (how its tests end, what is said)
+    "return 1": (["passed"] * 2, "finished"),
+    "return 2": (["failed"] * 2, "finished"),
+    "import os; os._exit(0)": ([], "the code ended Python before the last test"),
+    "import pytest; pytest.exit('bye')": ([], "the code ended pytest before the last test"),
+    "import pytest; pytest.skip('no')": (["skipped"] * 2, "finished"),
+    "raise SystemExit(0)": (["failed"] * 2, "finished"),
+    "while True: pass": ([], "stopped after 2 seconds"),
+    "import os; os.fork(); return 1": (["failed"] * 2, "finished"),
+    "import os; os.kill(os.getppid(), 9); return 1": (["failed"] * 2, "finished"),
+    "open('/var/tmp/theirs', 'w'); return 1": (["failed"] * 2, "finished"),
+    f"open({str(ROOT / 'bpe.py')!r}); return 1": (["failed"] * 2, "finished"),
+    "import socket; socket.create_connection(('127.0.0.1', 9), 1)": (["failed"] * 2, "finished"),
+    "import pytest; pytest.approx = lambda x: x; pytest.raises = open; import torch; "
+    "torch.equal = lambda *a: True; return 1": ([], "the code changed pytest or torch"),
+    f"import os; [os.write(fd, b'{FORGED}\\n{SIGNED}\\n') for fd in range(1, 64) if fd != 2]; os._exit(0)":
+        ([], "the code ended Python before the last test"),
+    "return (": ([], "the file cannot be read: SyntaxError"),
+}
+
+
+@pytest.mark.parametrize("body", ENDS, ids=range(len(ENDS)))
+def test_the_sandbox_believes_what_its_harness_signs_and_says_what_happened(
+        body, sandboxes, tmp_path):
+    tree = SMALL | {"hole.py": "def work():\n    " + body.replace("; ", "\n    ") + "\n"}
+    A.write_tree({name: text.encode() for name, text in tree.items()}, tmp_path / "tree")
+    result = sandboxes.run({"tree": str(tmp_path / "tree"), "tests": NODES, "strict": True,
+                            "cpu": 2, "private": [str(ROOT)]})
+    outcomes, words = ENDS[body]
+    assert [outcome for outcome, *_ in result["tests"].values()] == outcomes, result
+    assert words in result["end"]
 
 
 # --------------------------------------------------------------------------------- the long proofs
