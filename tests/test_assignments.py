@@ -240,7 +240,8 @@ ENDS = {                                    # what a hole does: (how its tests e
     "import socket; socket.create_connection(('127.0.0.1', 9), 1)": (["failed"] * 2, "finished"),
     "import pytest; pytest.approx = lambda x: x; pytest.raises = open; import torch; "
     "torch.equal = lambda *a: True; return 1": ([], "the code changed pytest or torch"),
-    f"import os; [os.write(fd, b'{FORGED}\\n{SIGNED}\\n') for fd in range(1, 64) if fd != 2]; os._exit(0)":
+    "import os; for fd in range(1, 64):;     try:;         "
+    f"os.write(fd, b'{FORGED}\\n{SIGNED}\\n');     except OSError:;         pass; os._exit(0)":
         ([], "the code ended Python before the last test"),
     "return (": ([], "the file cannot be read: SyntaxError"),
 }
