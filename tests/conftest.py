@@ -40,7 +40,7 @@ def pytest_addoption(parser):
 
     parser.addoption("--assignments", action="store_true",
                      help="prove each part of each assignment, too, and grade a made-up class of "
-                          "30 (some eight minutes)")
+                          "30 (some ten minutes)")
 
 
 def file_of_ours(path):
