@@ -170,4 +170,5 @@ def test_the_glossary_is_in_order_and_its_lessons_hold_its_words():
 
 
 def test_every_lesson_is_here():
-    assert [path.stem[:2] for path in LESSONS] == ["00", "01", "02", "03", "04", "05", "06", "07"]
+    numbers = [path.stem[:2] for path in LESSONS if path.stem[0].isdigit()]
+    assert numbers == ["00", "01", "02", "03", "04", "05", "06", "07"]
