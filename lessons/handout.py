@@ -20,7 +20,7 @@ import run
 
 # What only a lecturer may see. The tests of these files hold solutions, too.
 LECTURERS = re.compile(r"tests/(mutants|made_up_class|test_(exercises|assignments|dpo))|"
-                       r"lessons/(handout|grade|alike|hand_in|lecturer|assignments/)")
+                       r"lessons/(handout|grade|alike|hand_in|lecturer|answers/|assignments/)")
 
 
 def find_mutant(part):
@@ -74,6 +74,17 @@ def places(part, ours, handed):
     return A.place_of(ours, dotted), A.place_of(handed, dotted)
 
 
+def solutions(parts, tree):
+    """The lines that fill the holes, but for short ones: no lesson may print them."""
+    found = set()
+    for part in parts:
+        if part.kind == "fill":
+            lines = tree[part.file].decode().splitlines()
+            mark, end = exercise.marks("\n".join(lines))[part.mark]
+            found |= {line.strip() for line in lines[mark + 1 : end] if len(line.strip()) > 30}
+    return found
+
+
 def student_tree(assignment, tree, keep_later=False):
     """{name: bytes} of the student's tree."""
     own = {part.file for part in assignment.parts}      # with its tests: of files in lessons/, too
@@ -83,6 +94,11 @@ def student_tree(assignment, tree, keep_later=False):
     for file, text in handed_out(assignment, tree, keep_later).items():
         if file in kept:
             kept[file] = text.encode()
+    secret = solutions(parts_to_change(assignment, keep_later), tree)
+    for name in [name for name in kept if re.fullmatch(r"lessons/.*\.md", name)]:
+        lines = kept[name].decode().splitlines()
+        kept[name] = "".join(f"{'...' if line.strip() in secret else line}\n"
+                             for line in lines).encode()
     table = f"lessons/assignments/{assignment.number}.toml"
     kept[table] = re.sub(r"(?m)^mutant = .*\n", "", tree[table].decode()).encode()
     kept["ASSIGNMENT.md"] = assignment_text(assignment).encode()
