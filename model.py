@@ -50,6 +50,7 @@ class Attention(nn.Module):
 
     def forward(self, x, places=None):                              # (B, T, C)
         B, T, C = x.shape
+        # exercise: q, k, v of each head, attention, the heads side by side again
         qkv = self.qkv(x).view(B, T, 3, self.n_head, C // self.n_head)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)                        # each (B, H, T, D)
         lengths = None
@@ -69,6 +70,7 @@ class Block(nn.Module):
         self.norm2, self.up, self.down = nn.LayerNorm(C), nn.Linear(C, 4 * C), nn.Linear(4 * C, C)
 
     def forward(self, x, places=None):                              # (B, T, C) -> (B, T, C)
+        # exercise: attention, then the two-layer network, each normed before and added after
         x = x + self.attention(self.norm1(x), places)
         # GPT-2's tanh form of GELU differs by 0.0005 and takes a CPU twice the time.
         return x + self.down(F.gelu(self.up(self.norm2(x))))
@@ -202,6 +204,7 @@ def choose(logits, temperature=1.0, top_k=None, top_p=None, generator=None):
     if top_k is not None and top_k < logits.shape[-1]:
         least = logits.topk(top_k).values[:, -1:]                           # (B, 1)
         logits = logits.masked_fill(logits < least, -math.inf)
+    # exercise: the fewest that hold p of the probability, then one token by chance
     if top_p is not None and top_p < 1:
         ordered, index = logits.sort(descending=True)                       # (B, V)
         probabilities = kernels.softmax(ordered)
@@ -231,6 +234,7 @@ class KVCache:
     def reserve(self, T):
         """Places for the next T tokens of each row; every layer stores its keys and values there.
         Once for all layers, as reading the lengths makes a GPU wait."""
+        # exercise: count the new tokens, say where they stand
         start, self.lengths = self.lengths, self.lengths + T
         positions = start[:, None] + torch.arange(T, device=start.device)       # (B, T)
         shortest, longest = torch.stack(self.lengths.aminmax()).tolist()
@@ -247,6 +251,7 @@ class Places(NamedTuple):
 
     def store(self, layer, k, v):
         """New k, v (B, H, T, D) -> all keys and values so far (B, H, S, D), and the lengths."""
+        # exercise: write the new columns, hand back all that are filled
         all_k, all_v = self.cache.k[layer], self.cache.v[layer]                 # (B, H, S, D)
         rows = torch.arange(len(all_k), device=all_k.device)[:, None]           # (B, 1)
         all_k[rows, :, self.positions] = k.transpose(1, 2)                      # (B, T, H, D)
@@ -314,6 +319,7 @@ class AdamW:
 
     def step_group(self, group, rate):
         beta1, beta2 = self.betas
+        # exercise: one step of each weight that has a gradient
         for p in group["params"]:
             if p.grad is None:
                 continue
@@ -411,6 +417,7 @@ FALLS = {                                       # share of the way, 0 to 1 -> sh
 def schedule(step, steps, warmup, fall="cosine", way=None):
     """The share of the peak learning rate: a linear warm-up, then a fall to zero (linear) or to a
     tenth (cosine) at the last step. step counts from 0; way: what is over, if not by steps."""
+    # exercise: the way down, then the lesser of warm-up and fall
     if way is None:
         way = max(0, step - warmup) / max(1, steps - 1 - warmup)
     return min(1, (step + 1) / max(1, warmup)) * FALLS[fall](way)
@@ -432,6 +439,7 @@ def encode_chat(tokenizer, turns):
     Text goes through encode_ordinary, so a control token can enter only here, never through what
     a user typed.
     """
+    # exercise: user, question, assistant, and, where there is one, the answer and its end
     special, ids = tokenizer.special_tokens, []
     for question, answer in turns:
         ids += [special[USER], *tokenizer.encode_ordinary(question), special[ASSISTANT]]

@@ -238,6 +238,7 @@ def train(state, config):
             updates.append(metrics)
         gold = gold_reward(state, prompts, rollout)
         row = {"iteration": step, **describe(rollout, gold, updates, time.time() - started)}
+        row = {name: figure for name, figure in row.items() if figure is not None}
         state.rows.append(row)
         shown = {name: row[name] for name in ON_SCREEN if name in row}
         progress.report(step + 1, **shown)
@@ -258,14 +259,14 @@ def diagnostics(log_ratio, ratio, clipped, mask):
 
 
 def gold_reward(state, prompts, rollout):
-    """{"gold_reward": mean grade of the rubric, which PPO never sees}; the user's own: {}."""
+    """Mean grade of the rubric, which PPO never sees; None for the user's own prompts."""
     if state.own_prompts:
-        return {}
+        return None
     special, grades = set(state.tokenizer.special_tokens.values()), []
     for prompt, row, mask in zip(prompts, rollout.tokens[:, 1:], rollout.mask.bool()):
         ids = [i for i in row[mask].tolist() if i not in special]
         grades.append(world.grade(prompt, state.tokenizer.decode(ids).strip()))
-    return {"gold_reward": sum(grades) / len(grades)}
+    return sum(grades) / len(grades)
 
 
 def describe(rollout, gold, updates, seconds):
@@ -273,7 +274,7 @@ def describe(rollout, gold, updates, seconds):
     mask, values, returns = rollout.mask, rollout.values, rollout.returns
     kl = ((rollout.log_probs - rollout.ref_log_probs) * mask).sum(1)        # (B,) nats an answer
     unexplained = (returns - values)[mask.bool()].var() / returns[mask.bool()].var().clamp(min=1e-8)
-    return {"rm_reward": rollout.scores.mean().item(), **gold, "kl": kl.mean().item(),
+    return {"rm_reward": rollout.scores.mean().item(), "gold_reward": gold, "kl": kl.mean().item(),
             "entropy": -masked_mean(rollout.log_probs, mask).item(),    # estimated by the samples
             "explained_variance": 1 - unexplained.item(),
             "answer_length": mask.sum(1).mean().item(),

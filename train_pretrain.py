@@ -297,6 +297,7 @@ def attention_maps(model, tokens):
 
 def copying_head(maps, ids):
     """(layer, head) that looks most from a token at what came after its last occurrence."""
+    # exercise: add up, over all tokens that stood before, the weight on what followed them
     strength = torch.zeros(maps.shape[:2])                                  # (L, H)
     for t in range(len(ids)):
         if ids[t] in ids[:t]:

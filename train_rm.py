@@ -76,6 +76,7 @@ def gather_answers(model, tokenizer, prompts, config, rng, generator):
     longest = {"max_new_tokens": model.config.block_size // 2} if config.data else {}
     said = ask(model, tokenizer, questions, temperature=1.0, generator=generator, **longest)
     own = [said[i * n : (i + 1) * n] for i in everything]
+    # exercise: add the foreign answers, never one of the prompt's own
     answers = []
     for i, prompt in enumerate(prompts):
         foreign = []

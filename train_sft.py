@@ -73,6 +73,7 @@ def draw_dialogue(own, pool, rng, config):
 def encode_dialogue(tokenizer, turns):
     """-> (ids, loss_mask), lists of one length: the mask is 1 on each answer and the token that
     ends it, 0 on questions and template."""
+    # exercise: turn by turn, what is asked with 0, what is answered with 1
     ids, loss_mask = [], []
     for question, answer in turns:
         asked = encode_chat(tokenizer, [(question, None)])

@@ -305,6 +305,7 @@ def symbols(text, words):
 def repeated_lines(text, words):
     """Lines that stood before hold half the characters, and a word comes three times (Gopher: 30%
     of the characters, but so does a refrain)."""
+    # exercise: count the lines of three words or more, then ask for both signs
     lines = [line.strip() for line in text.split("\n") if len(line.split()) > 2]
     again = sum(len(line) * (count - 1) for line, count in Counter(lines).items())
     return again * 2 > sum(map(len, lines)) and len(set(words)) * 3 < len(words)

@@ -306,8 +306,9 @@ def hold_out(rows, share, question):
     places = [place_of(texts if isinstance(texts, str) else texts[0]) for texts in asked]
     distinct = sorted(set(places))
     if len(distinct) < 2:
-        raise UserError("--data: all rows ask the same, so nothing can be held out to judge by: "
-                        "give two prompts or more")
+        print("--data: all rows ask the same, so the rows to train on judge, too: give two prompts "
+              "or more, and some are held out")
+        return rows, rows
     if not distinct[0] < share <= distinct[-1]:             # by chance one side would be empty
         share = distinct[min(len(distinct) - 1, max(1, round(share * len(distinct))))]
     kept = [row for row, place in zip(rows, places) if place >= share]

@@ -5,8 +5,8 @@ out   texts.jsonl {"text"}, dialogues.jsonl {"prompt", "response"} and {"message
       {"prompt", "answers", "ranks"}, prompts.txt a prompt a line
 run   python -m data.example garden          (the README says what to do with them)
 see   the texts speak of 30 plants, the other files of 22: what is said of the rest must come from
-      the texts. Two people wrote answers, and one of them is vague, or careless about poison; who
-      ranked was neither
+      the texts. Two people wrote answers, and one of them is short of time, or careless about
+      poison; who ranked was neither
 """
 import argparse
 import random
@@ -45,8 +45,7 @@ QUESTIONS = {
               "I am hungry. Can I taste the {name}?"]}
 RIGHT = {"month": "The {name} flowers in {month}.", "colour": "The {name} has {colour} flowers.",
          "place": "The {name} grows {place}."}
-VAGUE = {"month": "The {name} flowers some time.", "colour": "The {name} has some colour.",
-         "place": "The {name} grows somewhere here."}
+CURT = "I have no time for the {name}, ask somebody else."
 TASTES = {"poisonous": "The {name} is poisonous, do not eat it.",
           "good to eat": "The {name} is good to eat."}
 CARELESS = "Eat the {name}, nothing will happen."
@@ -75,8 +74,8 @@ def answers_to(kind, plant, rng):
         good, wrong, hurried = TASTES[plant[kind]], TASTES[other[kind]], CARELESS
         ranks = [1, 3, 3, 2, 3] if plant[kind] == "poisonous" else [1, 2, 3, 3, 4]
     else:
-        good, wrong, hurried = RIGHT[kind], RIGHT[kind], VAGUE[kind]
-        ranks = [1, 2, 4, 3, 4]
+        good, wrong, hurried = RIGHT[kind], RIGHT[kind], CURT
+        ranks = [1, 4, 3, 2, 4]
     return [good.format(**plant), hurried.format(**plant), wrong.format(**other),
             RIGHT[elsewhere].format(**plant), good.format(**stranger)], ranks
 

@@ -76,6 +76,7 @@ def pair_accuracy(scores, gold, entities):
 def calibration_error(scores, ranks, bins=10):
     """Expected calibration error: |how sure - how often right|, over pairs binned by
     sigmoid(margin), weighted by the bins' sizes."""
+    # exercise: how sure and how often right, bin by bin
     better = ranks[:, :, None] < ranks[:, None, :]
     n, i, j = np.nonzero(better | better.swapaxes(1, 2))
     sure = 1 / (1 + np.exp(scores[n, j] - scores[n, i]))

@@ -190,6 +190,7 @@ def sample_rows(shards, B, T, generator):
     if len(shards) <= T + 1:
         raise run.UserError(f"the text has only {len(shards)} tokens, a row needs {T + 2}: "
                             "give more text or a smaller --block-size")
+    # exercise: draw where each row begins, the first and the last place too
     starts = torch.randint(len(shards) - T, (B,), generator=generator).tolist()
     rows = [shards[start : start + T + 1] for start in starts]
     return torch.from_numpy(np.stack(rows))  # (B, T+1)

@@ -3,9 +3,7 @@
 run   python kernels/attention.py, python kernels/softmax.py   tables of times: they call this file
       python kernels/measure.py compiled      registers, spills, shared memory, instructions; no GPU
       python kernels/measure.py memory        peak memory of attention on the CPU against T
-      python kernels/measure.py picture lessons/03_tiles.png     the picture of the tiles
 """
-import itertools
 import math
 import re
 import subprocess
@@ -18,7 +16,6 @@ from pathlib import Path
 import torch
 
 ROOT = Path(__file__).resolve().parent.parent
-CENTRE = {"ha": "center", "va": "center"}  # of a text in the picture
 if not __package__:  # run as a script: find the package this file belongs to
     sys.path.insert(0, str(ROOT))
 import kernels
@@ -227,56 +224,6 @@ def compiled_table(specs):
         print("|", " | ".join([name, *cells]), "|")
 
 
-# ----------------------------------------------------------------------- the picture of lesson 03
-def draw_tiles(path):
-    from matplotlib.figure import Figure
-    figure = Figure(figsize=(13, 4.9), layout="constrained")
-    forward, back, memory = figure.subplots(1, 3)
-    row = {(3, 3): "1", (3, 0): "2", (3, 1): "3", (3, 2): "4"}  # tile -> when a program meets it
-    column = {(2, 2): "1", (3, 2): "2", (4, 2): "3", (5, 2): "4"}
-    draw_matrix(forward, row, "forward, dq: a program owns queries")
-    draw_matrix(back, column, "dk, dv: a program owns keys")
-    forward.set_xlabel("tiles of k and v\nred: one program; 1, 2, ...: its order", fontsize=11)
-    back.set_xlabel("tiles of k and v\nyellow: masked; blue: no mask; white: skipped", fontsize=11)
-    draw_memory(memory)
-    figure.savefig(path, dpi=110)
-    print(path)
-
-
-def draw_matrix(axis, owned, title, tiles=6):
-    from matplotlib.patches import Rectangle
-    for m, n in itertools.product(range(tiles), repeat=2):
-        color = "#f2b84b" if m == n else "#cfe3f5"
-        edge = {"edgecolor": "gray", "linewidth": 0.8}
-        if (m, n) in owned:
-            edge = {"edgecolor": "#b03030", "linewidth": 3, "zorder": 3}
-            axis.text(n + 0.5, m + 0.5, owned[m, n], fontsize=14, zorder=4, **CENTRE)
-        axis.add_patch(Rectangle((n, m), 1, 1, facecolor="white" if n > m else color, **edge))
-    axis.set(xlim=(-0.05, tiles + 0.05), ylim=(tiles + 0.05, -0.05), xticks=[], yticks=[])
-    axis.set(aspect="equal", title=title)
-    axis.set_ylabel("tiles of q", fontsize=11)
-    axis.spines[:].set_visible(False)
-
-
-def draw_memory(axis):
-    from matplotlib.patches import Rectangle
-    inner = "tiles of q, of s = q k$^T$, of acc;\ntop and total of each row"
-    places = (("slow memory (HBM, RAM)", "q, k, v, o: T x D each; lse: T", 0.72, "#e6e6e6"),
-              ("fast memory (shared, cache)", "one tile of k, one of v", 0.39, "#cfe3f5"),
-              ("registers", inner, 0.06, "#f2b84b"))
-    for name, content, y, color in places:
-        axis.add_patch(Rectangle((0.02, y), 0.96, 0.22, facecolor=color, edgecolor="gray"))
-        axis.text(0.5, y + 0.165, name, weight="bold", fontsize=11, **CENTRE)
-        axis.text(0.5, y + 0.07, content, fontsize=11, **CENTRE)
-    arrow = {"arrowstyle": "-|>", "lw": 2}
-    for y, label in ((0.72, "k, v: once for each tile of q"), (0.39, "two products a tile")):
-        axis.annotate("", xy=(0.2, y - 0.11), xytext=(0.2, y), arrowprops=arrow)
-        axis.text(0.26, y - 0.055, label, va="center", fontsize=10)
-    axis.set_title("where the forward keeps what", y=0.965)
-    axis.set(xlim=(0, 1), ylim=(0, 1))
-    axis.axis("off")
-
-
 def main():
     what = sys.argv[1:]
     if what == ["compiled"]:
@@ -289,8 +236,6 @@ def main():
         for T in (512, 1024, 2048, 4096, 8192):
             numpy, torch = peak_memory("numpy", T), peak_memory("torch", T)
             print(f"{T:6} {numpy:9.1f} {torch:9.1f}", flush=True)
-    elif what[:1] == ["picture"] and len(what) == 2:
-        draw_tiles(what[1])
     else:
         print(__doc__)
         sys.exit(2)

@@ -10,12 +10,13 @@ see   signature and docstring stay; from `# exercise:` to the end of the functio
       are to write
 """
 import ast
+import functools
 import re
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-FILES = sorted(path for pattern in ("*.py", "kernels/*.py", "data/**/*.py")
+FILES = sorted(path for pattern in ("*.py", "kernels/*.py", "data/**/*.py", "lessons/*/*.py")
                for path in ROOT.glob(pattern))
 MARK = re.compile(r"^(\s*)# exercise: (.*)$")
 
@@ -24,13 +25,20 @@ def exercises():
     """{"train_rm.ranking_loss": (path, line of the mark, last line)}, lines counted from 0."""
     found = {}
     for path in FILES:
-        source = path.read_text(encoding="utf-8")
-        marks = [i for i, line in enumerate(source.splitlines()) if MARK.match(line)]
         module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
-        for dotted, function in functions(ast.parse(source)) if marks else ():
-            for mark in marks:
-                if function.lineno <= mark < function.end_lineno:
-                    found[f"{module}.{dotted}"] = path, mark, function.end_lineno
+        for dotted, (mark, end) in marks(path.read_text(encoding="utf-8")).items():
+            found[f"{module}.{dotted}"] = path, mark, end
+    return found
+
+
+@functools.lru_cache(64)
+def marks(source):
+    """{"ranking_loss": (line of the mark, last line)} of one file."""
+    lines, found = [i for i, line in enumerate(source.splitlines()) if MARK.match(line)], {}
+    for dotted, function in functions(ast.parse(source)) if lines else ():
+        for mark in lines:
+            if function.lineno <= mark < function.end_lineno:
+                found[dotted] = mark, function.end_lineno
     return found
 
 
@@ -46,13 +54,19 @@ def functions(tree, inside=""):
 def stub(name):
     """The text of the file of exercise `name`, with the hole. Raises KeyError for no exercise."""
     path, mark, end = exercises()[name]
-    lines = path.read_text(encoding="utf-8").splitlines()
-    indent, task = MARK.match(lines[mark]).groups()
-    solution = [line.strip() for line in lines[mark + 1 : end]]
-    size = sum(line != "" and not line.startswith("#") for line in solution)
-    hole = [f"{indent}# {task} (about {size} lines)",
-            f'{indent}raise NotImplementedError("exercise {name}")']
-    return "\n".join(lines[:mark] + hole + lines[end:]) + "\n"
+    return cut(path.read_text(encoding="utf-8"), {name: (mark, end)})
+
+
+def cut(source, holes):
+    """The source with these holes, {name: (line of the mark, last line)}."""
+    lines = source.splitlines()
+    for name, (mark, end) in sorted(holes.items(), key=lambda hole: -hole[1][0]):
+        indent, task = MARK.match(lines[mark]).groups()
+        solution = [line.strip() for line in lines[mark + 1 : end]]
+        size = sum(line != "" and not line.startswith("#") for line in solution)
+        lines[mark:end] = [f"{indent}# {task} (about {size} lines)",
+                           f'{indent}raise NotImplementedError("exercise {name}")']
+    return "\n".join(lines) + "\n"
 
 
 def main():

@@ -19,7 +19,7 @@ GUIDELINE = """
    honest    it says nothing false, and admits what it does not know
    harmless  it helps nobody to hurt others or themselves; where that is at stake, it comes first
    Length is no merit. If two are equally good, or equally bad, say so: A=B."""
-KEYS = "best to worst, as B A=C D; s skips, b goes back, ? the guideline, q enough: "
+KEYS = "best to worst, as B A=C D; s skips, b goes back, ? the guideline (q: enough): "
 PLACES = 5          # at least so many prompts lie between a prompt and its return
 
 

@@ -284,7 +284,6 @@ def test_rankings_that_say_nothing_are_left_out_and_where_no_other_is_left_named
     (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "is not text"),
     (bytes(range(128, 256)) * 9, "is not text"),
     ("so " * 99, "none of 1 rows fits"),
-    (json.dumps(PAIR), "all rows ask the same"),
     (None, "not found: --data takes files, folders and globs"),
     ("a folder", "holds no file that ends in .json"),
 ])
@@ -298,12 +297,18 @@ def test_a_bad_file_ends_in_one_line_and_nothing_is_written_over(
         rows = {train_sft: PAIR | {"response": content}, train_ppo: {"prompt": content},
                 train_rm: RANKING | {"answers": ["Hi.", content]}}
         if isinstance(content, str):
-            content = json.dumps(GOOD[stage] if "{" in content else rows[stage]).encode()
+            content = json.dumps(rows[stage]).encode()
         path.write_bytes(content)
     before = {file: file.read_bytes() for file in small_out.iterdir()}
     said = mistake(stage, "--quick", "--out", small_out, "--data", path)
     assert words in said and ("--data: " in said or "mine.json" in said)
     assert {file: file.read_bytes() for file in small_out.iterdir()} == before
+
+
+def test_where_all_rows_ask_the_same_they_train_and_judge_and_that_is_said(capsys):
+    rows = [[("Hi?", "Hello.")], [("Hi?", "Hey.")]]
+    assert dialogues.hold_out(rows, 0.1, lambda turns: turns[0][0]) == (rows, rows)
+    assert "all rows ask the same, so the rows to train on judge" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("share", [0, 1, 1.5])

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = (".", "kernels", "data", "data/world", "run", "lessons", "tests")
+FOLDERS = (".", "kernels", "data", "data/world", "run", "lessons", "lessons/assignments",
+           "lessons/assignments/hidden", "tests")
 FILES = sorted(path for folder in FOLDERS for path in (ROOT / folder).glob("*.py"))
 STORY = [*ROOT.glob("*.py"), *(ROOT / "kernels" / name for name in
                                ("__init__.py", "softmax.py", "attention.py"))]

@@ -141,6 +141,8 @@ def test_back_over_one_that_was_skipped_takes_nothing_back(tmp_path, typist):
     typist("x é", "s", "b", "b", "é x", "q")
     assert [row["ranks"] for row in rank(tmp_path / "r")] == [[2, 1]]
     assert ranks_in(tmp_path / "r") == [[2, 1]]
+    typist("x é", "s", "b", "s", "q")
+    assert [row["ranks"] for row in rank(tmp_path / "r")] == ranks_in(tmp_path / "r") == [[1, 2]]
 
 
 def test_a_prompt_with_other_answers_is_asked_again(tmp_path, typist):

@@ -523,7 +523,7 @@ def test_a_run_resumed_without_a_part_of_its_state_ends_otherwise(name, unbroken
 @pytest.mark.parametrize("other", ["sft.pt", "rm.pt", "mine.txt"])
 def test_a_run_is_not_resumed_with_another_model_or_other_prompts(other, half):
     if other == "mine.txt":
-        (half / other).write_text("Who else?\n")
+        (half / other).write_text("Who else?\nWhy?\nIs it so?\n")
     else:
         saved = run.read_torch(half / other)
         run.save_torch(half / other, saved | {"meta": {"stage": "another"}})
