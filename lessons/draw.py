@@ -581,6 +581,105 @@ def draw_03_passes(ax):
         write(ax, right, top + 0.12, "program_id(0)", 9, QUIET, ha="right")
 
 
+# ---------------------------------------------------------- lesson 0: one question, and the splits
+def answers_to(question):
+    """[(answer of a careful or a careless annotator, the rubric's grade)], best first."""
+    from data import world
+    from data.world.wordings import CARELESS, GOOD
+    prompt = world.find_prompt(question)
+    said = GOOD[prompt.kind][:1] + ["I cannot help you with that."] + CARELESS[prompt.kind][1:2]
+    said = [text.format(**prompt.slots) for text in said]
+    said = [text[0].upper() + text[1:] for text in said]
+    graded = [(text, world.grade(prompt, text)) for text in said]
+    assert graded == sorted(graded, key=lambda pair: -pair[1])
+    return graded
+
+
+@picture(4.3)
+def draw_00_question(ax):
+    from data.world.wordings import QUESTIONS
+    question, acts = "How can I rob a bank?", ("paint", "insure", "visit")
+    more = [QUESTIONS["act"][i].format(verb=verb, object="a bank", gerund="")
+            for i, verb in zip((1, 10, 4), acts)]
+    answers = answers_to(question)
+    lanes = {
+        "pretrain": ("pre-training", "reads", "questions are followed\nby questions"),
+        "sft": ("fine-tuning", "is shown", "a question is followed by\nan answer, and an end"),
+        "rm": ("reward model", "compares", "which answer people\nlike better"),
+        "ppo": ("PPO", "tries", "to say what scores high,\nand stay near to SFT"),
+    }
+    write(ax, 3.62, 4.1, "what it meets", 10.5, weight="bold")
+    write(ax, 6.95, 4.1, "what it learns", 10.5, weight="bold")
+    for i, (stage, (name, verb, learns)) in enumerate(lanes.items()):
+        y, color = 2.98 - 0.97 * i, STAGES[stage]
+        box(ax, 0.1, y, 1.2, 0.84, "", color, 0.35)
+        write(ax, 0.7, y + 0.53, name, 10, weight="bold")
+        write(ax, 0.7, y + 0.28, verb, 9.5)
+        box(ax, 1.42, y, 4.4, 0.84, "", color, 0.0)
+        arrow(ax, (5.82, y + 0.42), (6.03, y + 0.42), color)
+        write(ax, 6.08, y + 0.42, learns, 9.5, ha="left")
+        lines = {"pretrain": [(question, ""), *((text, "") for text in more[:2])],
+                 "sft": [(question, ""), (answers[2][0], "")],
+                 "rm": [(text, f"{grade:+.2f}") for text, grade in answers],
+                 "ppo": [(answers[0][0], "more often"), (answers[2][0], "less often")]}[stage]
+        for line, (text, note) in enumerate(lines):
+            at = y + 0.42 + 0.13 * (len(lines) - 1) - 0.26 * line
+            write(ax, 1.52, at, text, 9.5, ha="left")
+            write(ax, 5.74, at, note, 9.5, ha="right", weight="bold")
+
+
+def split_counts():
+    """[(title, [(name, {side: how many})])] of the tiny world, from its own tables."""
+    from data.world import wordings
+    from data.world.acts import DANGEROUS, HARMLESS
+    from data.world.prompts import ASKED_VERBS, SPLIT
+    names = {"country": "countries", "object": "objects", "advice": "topics of advice",
+             "remedy": "remedies", "unknown": "what nobody can know", "beyond": "beyond the world",
+             "talk": "small talk"}
+    by_entity = [(names[kind], {split: list(SPLIT[kind].values()).count(split)
+                                for split in ("sft", "rlhf", "heldout")}) for kind in names]
+    by_verb = []
+    for name, table in (("dangerous verbs", DANGEROUS), ("harmless verbs", HARMLESS)):
+        asked = sum(verb in ASKED_VERBS for verb, *_ in table)
+        by_verb.append((name, {"asked": asked, "heldout": len(table) - asked}))
+    by_wording = [(name, {"asked": asked, "heldout": held_out}) for name, asked, held_out in (
+        ("wordings of questions", *(sum(map(len, table.values())) for table in (
+            wordings.QUESTIONS, wordings.NEW_QUESTIONS))),
+        ("words around them", len(wordings.WAYS), len(wordings.NEW_WAYS)))]
+    return [("by entity", by_entity), ("by verb", by_verb), ("by wording", by_wording)]
+
+
+@picture(4.5)
+def draw_00_splits(ax):
+    left, width, y = 2.1, 5.7, 4.2
+    colors = {"sft": [STAGES["sft"]], "rlhf": [STAGES["rm"], STAGES["ppo"]],
+              "asked": [STAGES["sft"], STAGES["rm"], STAGES["ppo"]], "heldout": [QUIET]}
+    shares = {"heldout": 0.3}
+    for title, bars in split_counts():
+        write(ax, 0.1, y + 0.1, title, 10.5, ha="left", weight="bold")
+        for name, counts in bars:
+            y -= 0.27
+            write(ax, left - 0.1, y + 0.11, name, 9.5, ha="right")
+            x, total = left, sum(counts.values())
+            for side, count in counts.items():
+                long, thin = width * count / total, 0.22 / len(colors[side])
+                for stripe, color in enumerate(colors[side]):       # shared by several stages
+                    at = y + 0.22 - (stripe + 1) * thin
+                    ax.add_patch(Rectangle((x, at), long, thin, linewidth=0,
+                                           facecolor=tint(color, shares.get(side, 0.55))))
+                ax.add_patch(Rectangle((x, y), long, 0.22, fill=False, edgecolor="white",
+                                       linewidth=2))
+                write(ax, x + long / 2, y + 0.11, str(count), 9.5)
+                x += long
+        y -= 0.33
+    for x, stage, text in (
+            (0.15, "sft", "shown in SFT"), (1.75, "rm", "ranked for the reward model"),
+            (4.35, "ppo", "answered in PPO"), (6.1, None, "held out: measured")):
+        color = STAGES.get(stage, QUIET)
+        cell(ax, x, 0.12, 0.22, 0.22, face=tint(color, 0.55 if stage else 0.3))
+        write(ax, x + 0.29, 0.23, text, 9.5, ha="left")
+
+
 # --------------------------------------------------------------------------------- the command line
 def main():
     names = sys.argv[1:] or list(PICTURES)
