@@ -680,6 +680,144 @@ def draw_00_splits(ax):
         write(ax, x + 0.29, 0.23, text, 9.5, ha="left")
 
 
+# ------------------------------------------------------------------------- lesson 4: pre-training
+DOCUMENTS = ["Oslo is in Norway.", "Where is Peru? In Chile?", "Rome is in Italy."]
+
+
+@picture(3.9)
+def draw_04_rows(ax):
+    from data.shards import Shards, sample_rows
+    tokenizer = bpe.train_bpe(DOCUMENTS * 40, 300, [model.END])
+    ids, end = tokenizer.encode_corpus(DOCUMENTS), tokenizer.special_tokens[model.END]
+    texts = ["end" if id == end else tokenizer.decode([id]) for id in ids.tolist()]
+    widths = [0.074 * len(text) + 0.13 for text in texts]
+    lefts = [0.12 + sum(widths[:i]) for i in range(len(texts))]
+    document = [int((ids[:i] == end).sum()) for i in range(len(ids))]
+    colors = [ONE, STAGES["pretrain"], "#999999"]
+
+    def strip(y, places, shift=0.0):
+        for i in places:
+            face = INK if texts[i] == "end" else tint(colors[document[i]], 0.4)
+            cell(ax, lefts[i] + shift, y, widths[i], 0.34, texts[i].strip(), face, 9,
+                 color="white" if texts[i] == "end" else INK)
+    write(ax, 0.12, 3.74, "three documents, one behind the other", 10, QUIET, ha="left")
+    strip(3.28, range(len(texts)))
+    T = 6
+    rows = sample_rows(Shards([ids]), 3, T, torch.Generator().manual_seed(6))
+    write(ax, 0.12, 2.98, f"three rows of T + 1 = {T + 1} tokens, drawn by sample_rows: they begin "
+          "anywhere", 10, QUIET, ha="left")
+    spans = []
+    for line, row in enumerate(rows.tolist()):
+        start = next(i for i in range(len(ids)) if ids[i : i + T + 1].tolist() == row)
+        spans.append(range(start, start + T + 1))
+        strip(2.5 - 0.4 * line, spans[-1])
+    longest = max(spans, key=lambda span: sum(widths[i] for i in span))
+    shift = 1.25 - lefts[longest[0]]
+    write(ax, 0.12, 1.3, "one row teaches T guesses at once", 10, QUIET, ha="left")
+    for y, name, places in ((0.82, "token", longest[:-1]), (0.2, "next token", longest[1:])):
+        write(ax, 1.1, y + 0.17, name, 10, ha="right")
+        for i, text in enumerate(texts[place] for place in places):
+            face = INK if text == "end" else tint(colors[document[places[i]]], 0.4)
+            cell(ax, 1.25 + 0.95 * i, y, 0.9, 0.34, text.strip(), face, 9.5,
+                 color="white" if text == "end" else INK)
+            if name == "token":
+                arrow(ax, (1.7 + 0.95 * i, 0.8), (1.7 + 0.95 * i, 0.57))
+
+
+TWO_TEXTS = ("The capital of France is Paris and Paris is large",
+             "The capital of France is Paris and Paris is old")
+
+
+@picture(3.7)
+def draw_04_duplicates(ax):
+    from data.duplicates import SHINGLE
+    from data.world.dirt import shingle_jaccard
+    words = [text.split() for text in TWO_TEXTS]
+    runs = [[words[side][i : i + SHINGLE] for i in range(len(words[side]) - SHINGLE + 1)]
+            for side in (0, 1)]
+    left, step = 0.12, 0.44
+    write(ax, 2.3, 3.52, f"two texts and their shingles, runs of {SHINGLE} words", 10.5,
+          weight="bold")
+    both = [run for run in runs[0] if run in runs[1]]
+    for side in (0, 1):
+        top = 3.06 - 1.5 * side
+        for i, word in enumerate(words[side]):
+            color = OTHER if word != words[1 - side][i] else INK
+            write(ax, left + step * (i + 0.5), top + (0.1 if i % 2 else -0.08), word, 9.5, color)
+        for i, shingle in enumerate(runs[side]):
+            color = ONE if shingle in both else OTHER
+            ax.add_patch(Rectangle((left + step * i, top - 0.37 - 0.14 * i), step * SHINGLE - 0.06,
+                                   0.1, facecolor=tint(color, 0.8)))
+    total = len(runs[0]) + len(runs[1]) - len(both)
+    assert abs(shingle_jaccard(*TWO_TEXTS) - len(both) / total) < 1e-9
+    write(ax, 2.3, 0.14, f"{len(both)} are in both, {total} in all: J = {len(both)}/{total} = "
+          f"{len(both) / total:.2f}", 10)
+    chance_of_candidates(ax, 5.25, 0.62, 2.55, 2.5)
+
+
+def chance_of_candidates(ax, left, bottom, width, height):
+    """How likely two texts share three bands or more, by their J: the formula, and real texts."""
+    from math import comb
+
+    from data.duplicates import BAND_ROWS, JACCARD, N_BANDS, SHINGLE, fingerprint
+
+    def chance(J):
+        p = J**BAND_ROWS
+        return 1 - sum(comb(N_BANDS, k) * p**k * (1 - p) ** (N_BANDS - k) for k in range(3))
+    xs = [i / 100 for i in range(101)]
+    ax.plot([left, left, left + width], [bottom + height, bottom, bottom], color=INK, linewidth=1)
+    ax.plot([left + width * x for x in xs], [bottom + height * chance(x) for x in xs], color=ONE,
+            linewidth=2.5)
+    ax.plot([left + width * JACCARD] * 2, [bottom, bottom + height], color=OTHER, linestyle="--")
+    write(ax, left + width * JACCARD + 0.06, bottom + 0.4, f"J = {JACCARD}", 9.5, OTHER,
+          ha="left", rotation=90)
+    for changed in range(4, 60, 8):             # a text of 64 words, so many of its last are others
+        J = (64 - SHINGLE + 1 - changed) / (64 - SHINGLE + 1 + changed)
+        found = 0
+        for trial in range(40):
+            text = [f"w{trial}x{i}" for i in range(64)]
+            other = text[: 64 - changed] + [f"v{trial}x{i}" for i in range(changed)]
+            one, two = (fingerprint(" ".join(words))[1] for words in (text, other))
+            found += int((one == two).sum()) >= 3
+        ax.plot([left + width * J], [bottom + height * found / 40], "o", color=INK, markersize=5)
+    for x in (0, 0.5, 1):
+        write(ax, left + width * x, bottom - 0.14, f"{x:g}", 9.5)
+        write(ax, left - 0.06, bottom + height * x, f"{x:.0%}", 9.5, ha="right")
+    write(ax, left + width / 2, bottom - 0.42, "J of two texts", 10)
+    write(ax, left + width / 2, bottom + height + 0.4, "three bands or more agree", 10.5,
+          weight="bold")
+
+
+@picture(2.8)
+def draw_04_schedule(ax):
+    from train_pretrain import Config
+    config = Config()
+    steps, warmup, left, bottom, width, height = config.steps, config.warmup, 1.0, 0.6, 6.6, 1.85
+    ax.plot([left, left, left + width], [bottom + height, bottom, bottom], color=INK, linewidth=1)
+    for fall, color, text, at in (("linear", STAGES["pretrain"], "linear (default): to zero", 470),
+                                  ("cosine", OTHER, "cosine: to a tenth", 470)):
+        shares = [model.schedule(step, steps, warmup, fall, way=step / steps)
+                  for step in range(steps)]
+        ax.plot([left + width * step / steps for step in range(steps)],
+                [bottom + height * share for share in shares], color=color, linewidth=2.5)
+        y = bottom + height * shares[at]
+        dx, ha = (0.2, "left") if fall == "cosine" else (-0.25, "right")
+        if fall == "linear":
+            at, y = 300, bottom + height * shares[300] - 0.2
+        write(ax, left + width * at / steps + dx, y + (0.12 if fall == "cosine" else 0), text, 10,
+              color, ha=ha)
+    ax.plot([left + width * warmup / steps] * 2, [bottom, bottom + height], color=QUIET,
+            linestyle=":")
+    write(ax, left + width * warmup / steps + 0.08, bottom + 0.2, f"warm-up: {warmup} steps", 9.5,
+          QUIET, ha="left")
+    for step in (0, steps // 2, steps):
+        write(ax, left + width * step / steps, bottom - 0.17, f"{step}", 9.5)
+    write(ax, left + width / 2, bottom - 0.42, "step", 10)
+    for share in (0, 0.5, 1):
+        write(ax, left - 0.08, bottom + height * share, f"{share:g}", 9.5, ha="right")
+    write(ax, 0.12, bottom + height + 0.2, "share of the peak learning rate", 10, ha="left")
+
+
 # --------------------------------------------------------------------------------- the command line
 def main():
     names = sys.argv[1:] or list(PICTURES)
