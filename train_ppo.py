@@ -2,7 +2,7 @@
 with its advantage.
 
 in    out/sft.pt (the policy to start from, and the reference to stay near), out/rm.pt (the reward
-      model; the critic starts from it), out/pretrain.pt for the report card
+      model; the critic starts from it), out/pretrain.pt; prompts of the tiny world, or --data ...
 out   out/ppo.pt weights, out/ppo.json report card, out/ppo.jsonl a row an iteration, out/ppo.png
 run   python train_ppo.py        (--quick: in seconds; --beta 0 shows what the KL penalty is for)
 see   the report card on held-out prompts: base, SFT, best of n, PPO; the recipe's own questions
@@ -15,18 +15,19 @@ from functools import partial
 import torch
 
 import run
-from data import world
-from data.dialogues import read_prompts, those_that_fit
+from data import judging, world
+from data.dialogues import files_in, prompts_of
 from model import (END, encode_prompt, load_checkpoint, make_optimizer, masked_mean,
                    save_checkpoint, schedule, score_answers, take_step, token_log_probs)
 from run import flag
 from run.chat import ask
-from run.rows import by_length, share_context
+from run.rows import by_length, last_chosen, row_lengths, share_context
 
 
 @dataclass
 class Config(run.CommonConfig):
-    data: tuple = flag((), "prompts: text files, one a line (without it: the tiny world's)")
+    data: tuple = flag((), "prompts: .txt, .jsonl, .json files (without it: the tiny world's)")
+    heldout_share: float = flag(0.1, "of --data, by which it is judged", least=0.0)
     steps: int = flag(50, "iterations: each rolls out, then learns from it", quick=3, least=1)
     episodes: int = flag(128, "prompts answered an iteration", quick=32, least=2)
     ppo_epochs: int = flag(2, "passes over a roll-out", least=1)
@@ -39,7 +40,7 @@ class Config(run.CommonConfig):
     lam: float = flag(0.95, "of GAE: 1 trusts returns only, 0 the next guess", least=0.0)
     clip: float = flag(0.2, "how far the ratio may leave 1 before its gradient stops", least=0.0)
     no_end_penalty: float = flag(1.0, "off the score of an answer that does not end", least=0.0)
-    max_new_tokens: int = flag(0, "the longest answer (0: 24, or half the context)", least=0)
+    max_new_tokens: int = flag(0, "the longest answer (0: 24; of --data half the context)", least=0)
     best_of: int = flag(8, "answers to choose from in the best-of-n column", quick=2, least=1)
     save_every: int = flag(10, "iterations between saves for --resume", quick=1, least=1)
 
@@ -61,16 +62,6 @@ class Rollout:
         return Rollout(**{name: tensor[index] for name, tensor in vars(self).items()})
 
 
-def last_chosen(mask):
-    """(B, T-1) 0/1 -> (B,): the column of the last 1."""
-    return mask.shape[1] - 1 - mask.flip(1).argmax(1)
-
-
-def row_lengths(mask):
-    """(B, T-1) -> (B,): prompt and answer. Column t is of token t+1, so two more than a column."""
-    return last_chosen(mask) + 2
-
-
 def answer_scores(reward_model, tokens, mask):
     """(B, T), (B, T-1) -> (B,): the mean of the reward model's numbers on the chosen tokens."""
     worth = by_length(reward_model, tokens, row_lengths(mask))[:, 1:]   # once the token is read
@@ -85,10 +76,11 @@ class Training:
         sft, rm = f"{config.out}/sft.pt", f"{config.out}/rm.pt"
         self.config = config
         self.policy, self.tokenizer, _ = load_checkpoint(sft, device)
-        self.longest, self.room = share_context(config.max_new_tokens,
-                                                self.policy.config.block_size)
-        self.own_prompts = those_that_fit(read_prompts(config.data), self.room,
-                                          lambda prompt: len(encode_prompt(self.tokenizer, prompt)))
+        context = self.policy.config.block_size
+        most = config.max_new_tokens or bool(config.data) * context // 2
+        self.longest, self.room = share_context(most, context)
+        self.own_prompts, self.heldout = prompts_of(config, self.room, partial(
+            encode_prompt, self.tokenizer))
         self.reference, *_ = load_checkpoint(sft, device)
         self.critic, *_ = load_checkpoint(rm, device)
         self.reward_model, *_ = load_checkpoint(rm, device)
@@ -97,7 +89,7 @@ class Training:
         self.rng, self.shuffle = run.generators(config.seed)
         self.generator = torch.Generator(device).manual_seed(config.seed)
         made_from = {"sft.pt": run.digest(sft), "rm.pt": run.digest(rm),
-                     "--data": run.digest(*config.data)}
+                     "--data": run.digest(*files_in(config.data))}
         self.saved = run.Resumable(
             config, "ppo", made_from, policy=self.policy, policy_optimizer=self.policy_optimizer,
             critic=self.critic, critic_optimizer=self.critic_optimizer,
@@ -122,6 +114,15 @@ class Training:
     def fresh(self):
         """A generator for the report card, which no seed moves."""
         return torch.Generator(self.generator.device).manual_seed(2)
+
+    def score(self, pairs, ended):
+        """[(prompt, answer)], whether each ended -> (N,), as PPO scores an answer."""
+        scores = score_answers(self.reward_model, self.tokenizer, pairs, ended).cpu()
+        return (scores - self.mean) / self.std - self.config.no_end_penalty * ~torch.tensor(ended)
+
+    def asked(self):
+        """The prompts of the report card: the user's held-out ones, or the tiny world's."""
+        return self.heldout or [prompt.text for prompt in world.report_prompts(self.config.quick)]
 
     def prompts(self, n):
         """n Prompts: the user's, of kind "own", else the tiny world's."""
@@ -237,8 +238,9 @@ def train(state, config):
             updates.append(metrics)
         gold = gold_reward(state, prompts, rollout)
         row = {"iteration": step, **describe(rollout, gold, updates, time.time() - started)}
+        row = {name: figure for name, figure in row.items() if figure is not None}
         state.rows.append(row)
-        shown = {name: row[name] for name in ON_SCREEN if row[name] is not None}
+        shown = {name: row[name] for name in ON_SCREEN if name in row}
         progress.report(step + 1, **shown)
         if (step + 1) % config.save_every == 0 or step + 1 == config.steps:
             state.saved.save(rows=state.rows, mean=state.mean, std=state.std)
@@ -292,19 +294,16 @@ def measure(state, answer):
     card, transcripts = world.examine(lambda questions: [said[q] for q in questions], quick)
     pairs = [(question, said[question][0]) for question in asked]
     ended = [said[question][1] for question in asked]
-    scores = score_answers(state.reward_model, state.tokenizer, pairs, ended).cpu()     # (N,)
-    scores = (scores - state.mean) / state.std - state.config.no_end_penalty * ~torch.tensor(ended)
+    scores = state.score(pairs, ended)
     return {**card, "rm_reward": scores.mean().item(), "transcripts": transcripts}
 
 
 def sampled_kl(state):
     """Nats an answer: by how much the policy's own samples at temperature 1, to the report card's
     questions, are likelier to it than to the reference."""
-    longest, room = share_context(0, state.policy.config.block_size)
-    prompts = [encode_prompt(state.tokenizer, prompt.text)[-room:]
-               for prompt in world.report_prompts(state.config.quick)]
+    prompts = [encode_prompt(state.tokenizer, text)[-state.room:] for text in state.asked()]
     tokens, mask, log_probs = state.policy.generate(
-        prompts, longest, stop=state.tokenizer.special_tokens[END], generator=state.fresh())
+        prompts, state.longest, stop=state.tokenizer.special_tokens[END], generator=state.fresh())
     ref_log_probs = token_log_probs(state.reference, tokens, mask)                  # (B, T-1)
     return ((log_probs - ref_log_probs) * mask).sum(1).mean().item()
 
@@ -314,7 +313,8 @@ def best_of_n(state, questions):
     is compared with (Stiennon 2020)."""
     n, tokenizer = state.config.best_of, state.tokenizer
     repeated = [question for question in questions for _ in range(n)]
-    answers = ask(state.reference, tokenizer, repeated, temperature=1.0, generator=state.fresh())
+    answers = ask(state.reference, tokenizer, repeated, temperature=1.0, generator=state.fresh(),
+                  max_new_tokens=state.longest if state.heldout else 24)
     pairs = [(question, answer) for question, (answer, _) in zip(repeated, answers)]
     ended = [end for _, end in answers]
     scores = score_answers(state.reward_model, tokenizer, pairs, ended).view(-1, n)
@@ -351,18 +351,20 @@ def main():
     state = Training(config, device)
     base, *_ = load_checkpoint(f"{out}/pretrain.pt", device)
     train(state, config)
-    card = report_card(state, base)
-    meta = {"stage": "ppo", "steps": config.steps, "seed": config.seed, "beta": config.beta}
-    if state.own_prompts:
-        meta["examples"] = state.own_prompts[:3]
-    save_checkpoint(f"{out}/ppo.pt", state.policy, state.tokenizer, meta)
+    own, meta = state.own_prompts, {"stage": "ppo", "steps": config.steps, "seed": config.seed}
+    card = judging.report_card(state, best_of_n, sampled_kl) if own else report_card(state, base)
+    save_checkpoint(f"{out}/ppo.pt", state.policy, state.tokenizer, meta | {"beta": config.beta}
+                    | ({"examples": [judging.on_one_line(p) for p in own[:3]]} if own else {}))
     run.write_json_lines(f"{out}/ppo.jsonl", state.rows)
     run.write_json(f"{out}/ppo.json", {**card, "seconds": time.time() - started})
-    greedy = card.pop("greedy")
-    run.pictures.draw_run(f"{out}/ppo.png", "iteration", state.rows, CURVES, world.DRAWN,
-                          card)
-    run.pictures.print_table("sampled at temperature 1", world.SHOWN, card)
-    run.pictures.print_card(world.SHOWN, greedy)
+    greedy = card.pop("greedy", None)
+    drawn = judging.DRAWN if own else world.DRAWN
+    run.pictures.draw_run(f"{out}/ppo.png", "iteration", state.rows, CURVES, drawn, card)
+    if own:
+        judging.show_card(card)
+    else:
+        run.pictures.print_table("sampled at temperature 1", world.SHOWN, card)
+        run.pictures.print_card(world.SHOWN, greedy)
     print(f"\n{out}/ppo.pt, ppo.json, ppo.jsonl, ppo.png   {time.time() - started:.0f} s   "
           f"talk to it: python model.py {out}/ppo.pt")
 

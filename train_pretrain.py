@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 
 import run
-from bpe import Tokenizer, train_bpe
+from bpe import END, Tokenizer, train_bpe
 from data import world
 from data.clean import clean, clean_to_file     # clean(documents): the rules by themselves
 from data.gather import gather, inputs
@@ -247,9 +247,14 @@ def heldout_loss(model, shards, T, device, most=4096):
 
 
 # -------------------------------------------------------------------------------------------- look
-def look(model, tokenizer, generator, quick=False):
+def look(model, tokenizer, generator, quick=False, own=()):
     """What a base model is, on the tiny world's facts and questions (quick: every eighth): it
-    knows, but it neither answers nor stops."""
+    knows, but it neither answers nor stops. own: beginnings of the user's held-out texts."""
+    for temperature in (0.5, 1.0, 1.5) if own else ():
+        show(f"held-out text, continued at temperature {temperature}:", own,
+             go_on(model, tokenizer, own, 40, temperature, generator))
+    if own:
+        return {}
     every = 8 if quick else 1
     facts, asking = world.recall_prompts()[::every], world.bare_questions()[::every]
     beginnings, questions = [beginning for beginning, *_ in facts], [p.text for p in asking]
@@ -345,13 +350,16 @@ def main():
     save_checkpoint(out / "pretrain.pt", state.model, tokenizer,
                     {"stage": "pretrain", "seed": config.seed, "steps": state.step})
     figures = measure(state, heldout, description)
-    figures |= look(state.model, tokenizer, generator, config.quick) | description["cleaning"]
-    draw(out, state, tokenizer,
+    own = tokenizer.decode(heldout[:4096].tolist()).split(END) if config.data else []
+    own = [text.strip() for text in own if text.strip()][:4]
+    figures |= look(state.model, tokenizer, generator, config.quick,
+                    [" ".join(text.split()[:6]) for text in own]) | description["cleaning"]
+    draw(out, state, tokenizer, own[0] if own else
          "Paris is the capital of France. The language of France is French. France is in Europe. "
          "Visitors to France mostly land in Paris.")
     seconds = time.time() - started
     run.write_json(out / "pretrain.json", figures | {"curve": state.curve, "seconds": seconds})
-    for name in SHOWN:
+    for name in (name for name in SHOWN if name in figures):
         print(f"{name:24} {run.shown(figures[name])}")
     print(f"written: {out}/pretrain.pt .json .png, attention.png, tokenizer.json, {seconds:.0f} s")
 

@@ -2,12 +2,13 @@
 score the better one higher.
 
 in    out/sft.pt, out/tokenizer.json, out/train-*.bin for replay; rankings by the scripted labeler,
-      by a person (--labeler person), or from files (--data FILE.jsonl ...) with {"prompt": ...,
-      "answers": [...], "ranks": [...]} a line, rank 1 the best
+      by a person (--labeler person), or from files (--data FILES FOLDERS ...), some of them held
+      out to judge by
 out   out/rankings.jsonl, out/rm.pt weights, out/rm.json figures, out/rm.png
 run   python train_rm.py         (--quick: the same code in seconds)
 see   how often the model agrees with the rubric on prompts about entities it never saw, by kind
 """
+import json
 import math
 import random
 import time
@@ -19,23 +20,30 @@ import torch
 import torch.nn.functional as F
 
 import run
-from data import world
-from data.dialogues import read_rankings, those_that_fit
+from data import judging, world
+from data.dialogues import files_in, hold_out, read_prompts, read_rankings, those_that_fit
+from data.judging import calibration_error, pair_accuracy
 from data.shards import load_shards, sample_rows
-from model import (ScalarGPT, as_turns, encode_chat, load_checkpoint, make_optimizer,
-                   next_token_loss, save_checkpoint, schedule, score_answers, take_step)
+from model import (ScalarGPT, as_turns, encode_chat, encode_prompt, load_checkpoint,
+                   make_optimizer, next_token_loss, save_checkpoint, schedule, score_answers,
+                   take_step)
 from run import flag
 from run.chat import ask
-from run.person import need_a_terminal, rank_in_person
-from run.pictures import print_table
+from run.person import agreement, earlier_rankings, need_a_terminal, rank_in_person
+from run.pictures import draw_rankings, print_table
 
 
 @dataclass
 class Config(run.CommonConfig):
-    data: tuple = flag((), "rankings made elsewhere: .jsonl files (without it: answers are sampled "
-                           "and ranked here)")
+    data: tuple = flag((), "rankings made elsewhere (.jsonl, .json); with --labeler person, the "
+                           "prompts (without it: the tiny world's)")
+    heldout_share: float = flag(0.1, "of --data, by which it is judged", least=0.0)
     labeler: str = flag("scripted", "scripted (the rubric, with noise) or person: you rank the "
                                     "answers at the terminal", choices=("scripted", "person"))
+    repeat: float = flag(0.1, "share of prompts that come back, to see how far a person agrees "
+                              "with themselves", least=0.0)
+    policy: str = flag("", "a checkpoint such as out/ppo.pt that answers in place of sft.pt: its "
+                           "rankings are added to those of the first round")
     prompts: int = flag(3000, "prompts to rank answers of", quick=96, least=8)
     sampled: int = flag(3, "answers a prompt that the SFT model samples", least=1)
     foreign: int = flag(3, "answers a prompt that belong to other prompts: good elsewhere, wrong "
@@ -55,21 +63,23 @@ class Config(run.CommonConfig):
 
 # ------------------------------------------------------------------------------- answers, rankings
 def gather_answers(model, tokenizer, prompts, config, rng, generator):
-    """K answers for each of two prompts or more: config.sampled of its own, at temperature 1, and
-    config.foreign of other prompts, half of these of the same kind.
+    """K answers for each prompt: config.sampled of its own, at temperature 1, and config.foreign
+    of other prompts, half of these of the same kind.
 
     Without the foreign ones nothing tells the reward model that a good refusal is a bad answer to
     a harmless question.
     """
     n, everything = config.sampled, range(len(prompts))
-    by_kind = {kind: [i for i in everything if prompts[i].kind == kind] for kind in world.KINDS}
+    by_kind = {kind: [i for i in everything if prompts[i].kind == kind]
+               for kind in {prompt.kind for prompt in prompts}}
     questions = [prompt.text for prompt in prompts for _ in range(n)]
-    said = ask(model, tokenizer, questions, temperature=1.0, generator=generator)
+    longest = {"max_new_tokens": model.config.block_size // 2} if config.data else {}
+    said = ask(model, tokenizer, questions, temperature=1.0, generator=generator, **longest)
     own = [said[i * n : (i + 1) * n] for i in everything]
     answers = []
     for i, prompt in enumerate(prompts):
         foreign = []
-        while len(foreign) < config.foreign:
+        while len(foreign) < config.foreign and len(prompts) > 1:
             other = rng.choice(by_kind[prompt.kind] if rng.random() < 0.5 else everything)
             if other != i:
                 foreign.append(rng.choice(own[other]))
@@ -80,32 +90,51 @@ def gather_answers(model, tokenizer, prompts, config, rng, generator):
 def rank(gold, rng, noise):
     """The scripted labeler: the rubric's grades of K answers -> ranks, 1 the best, equals equal.
     With probability `noise` it takes an answer for a random one of the K."""
-    seen = [rng.choice(gold) if rng.random() < noise else grade for grade in gold]
-    levels = sorted(set(seen), reverse=True)
-    return [levels.index(grade) + 1 for grade in seen]
+    return ranks_of([rng.choice(gold) if rng.random() < noise else grade for grade in gold])
+
+
+def ranks_of(grades):
+    levels = sorted(set(grades), reverse=True)
+    return [levels.index(grade) + 1 for grade in grades]
 
 
 def make_rankings(model, tokenizer, config, rng, generator):
     """[{"prompt", "answers", "ended", "ranks"}]: those of --data, else new ones, for questions that
-    PPO does not ask."""
-    if config.data:
+    PPO does not ask; a person's other days and, with --policy, the first round come before them."""
+    if isinstance(model, ScalarGPT):
+        raise run.UserError(f"--policy {config.policy} scores answers: give one that writes them")
+    in_person, path = config.labeler == "person", Path(config.out) / "rankings.jsonl"
+    if config.data and not in_person:
         return those_that_fit(read_rankings(config.data), model.config.block_size,
                               lambda row: longest_answer(tokenizer, row))
-    path = Path(config.out) / "rankings.jsonl"
-    if config.labeler == "person":
+    if in_person:
         need_a_terminal()
-    prompts = world.draw_prompts("rm", config.prompts, rng)
+    rankings = earlier_rankings(path, config, read_rankings)
+    prompts = prompts_to_rank(model, tokenizer, config, rng)
     everyone = gather_answers(model, tokenizer, prompts, config, rng, generator)
-    if config.labeler == "person":
-        rows = [row_of(prompt, answers) for prompt, answers in zip(prompts, everyone)]
-        done = read_rankings([path]) if config.resume and path.exists() else []
-        return rank_in_person(rows, path, done)
-    rankings = []
-    for prompt, answers in zip(prompts, everyone):
-        ranks = rank([world.grade(prompt, text) for text, _ in answers], rng, config.noise)
-        rankings.append(row_of(prompt, answers) | {"ranks": ranks})
+    rows = [row_of(prompt, answers) for prompt, answers in zip(prompts, everyone)]
+    grades = [[world.grade(prompt, text) for text in row["answers"]]
+              for prompt, row in zip(prompts, rows) if prompt.kind in world.KINDS]
+    if in_person:
+        for row, gold in zip(rows, grades):
+            row["rubric"] = ranks_of(gold)
+        ranked = rank_in_person(rows, path, rankings, config.repeat)
+        config.resume &= len(ranked) == len(rankings)   # with more of them it learns from the start
+        return ranked
+    new = [row | {"ranks": rank(gold, rng, config.noise)} for row, gold in zip(rows, grades)]
+    known = {json.dumps(row) for row in rankings}
+    rankings += [row for row in new if json.dumps(row) not in known]
     run.write_json_lines(path, rankings)
     return rankings
+
+
+def prompts_to_rank(model, tokenizer, config, rng):
+    """The user's own, for a person to rank answers to, or the tiny world's."""
+    if not config.data:
+        return world.draw_prompts("rm", config.prompts, rng)
+    texts = those_that_fit(read_prompts(config.data), model.config.block_size // 2,
+                           lambda prompt: len(encode_prompt(tokenizer, prompt)))
+    return [world.Prompt("own", text, {}, str(text)) for text in texts]
 
 
 def row_of(prompt, answers):
@@ -178,8 +207,9 @@ def train(model, tokenizer, rankings, config, device):
     rng, generator = run.generators(config.seed + 1)
     order = draw_order(len(rankings), steps * B, rng)
     optimizer = make_optimizer(model, config.learning_rate)
-    files = config.data or [f"{config.out}/rankings.jsonl"]
-    made_from = {"sft.pt": run.digest(f"{config.out}/sft.pt"), "ranking": run.digest(*files)}
+    given = config.labeler == "scripted" and files_in(config.data)
+    made_from = {"sft.pt": run.digest(f"{config.out}/sft.pt"),
+                 "ranking": run.digest(*(given or [f"{config.out}/rankings.jsonl"]))}
     saved = run.Resumable(config, "rm", made_from, model=model, optimizer=optimizer,
                           generator=generator)
     losses = saved.load().get("losses", [])
@@ -232,27 +262,6 @@ def examine(model, tokenizer, policy, config):
     return figures, gold, scores
 
 
-def pair_accuracy(scores, gold, entities):
-    """scores, gold (N, K), entities (N,): of the pairs in a row whose gold differs, the share that
-    the scores order alike."""
-    n, i, j = np.nonzero(gold[:, :, None] > gold[:, None, :])
-    return run.share(scores[n, i] > scores[n, j], entities[n])
-
-
-def calibration_error(scores, ranks, bins=10):
-    """Expected calibration error: |how sure - how often right|, over pairs binned by
-    sigmoid(margin), weighted by the bins' sizes."""
-    n, i, j = np.nonzero(ranks[:, :, None] != ranks[:, None, :])
-    sure = 1 / (1 + np.exp(scores[n, j] - scores[n, i]))
-    right = ranks[n, i] < ranks[n, j]
-    place = np.minimum((sure * bins).astype(int), bins - 1)
-    error = 0.0
-    for b in np.unique(place):
-        here = place == b
-        error += abs(sure[here].mean() - right[here].mean()) * here.mean()
-    return float(error)
-
-
 def worst_correlation(lengths, scores, kinds):
     """The largest |r| within a kind between an answer's length in tokens and its score: does the
     model like answers for being long?"""
@@ -262,22 +271,6 @@ def worst_correlation(lengths, scores, kinds):
         if x.std() > 0 and y.std() > 0:
             worst = max(worst, abs(float(np.corrcoef(x, y)[0, 1])))
     return worst
-
-
-def draw(path, losses, by_kind, gold, scores):
-    figure, (left, middle, right) = run.new_picture(3)
-    left.plot(losses, linewidth=1)
-    left.axhline(np.log(2), color="gray", linestyle=":", label="a coin: log 2")
-    left.set(xlabel="step", ylabel="ranking loss, nats a pair", title="learning to rank")
-    left.legend()
-    middle.barh(list(by_kind), [figure["value"] for figure in by_kind.values()], color="C2")
-    middle.axvline(0.5, color="gray", linestyle=":")
-    middle.set(xlim=(0, 1), title="right on held-out pairs, by kind of prompt")
-    right.hist(scores[gold < 0], bins=40, alpha=0.6, color="C3", label="gold below 0")
-    right.hist(scores[gold >= 0], bins=40, alpha=0.6, color="C2", label="gold 0 and above")
-    right.set(xlabel="score", ylabel="answers", title="scores of held-out answers")
-    right.legend()
-    run.save_picture(path, figure)
 
 
 def show(figures):
@@ -293,21 +286,30 @@ def main():
     started = time.time()
     config = run.parse_config(Config, __doc__)
     out, device = Path(config.out), run.pick_device(config.device)
-    policy, tokenizer, _ = load_checkpoint(out / "sft.pt", device)
-    rng, generator = run.generators(config.seed, device)
+    policy, tokenizer, _ = load_checkpoint(config.policy or out / "sft.pt", device)
+    other = 100 if config.policy else 0     # prompts than those of the first round
+    rng, generator = run.generators(config.seed + other, device)
     rankings = make_rankings(policy, tokenizer, config, rng, generator)
     sampling_seconds = time.time() - started
     show_example(rankings, sampling_seconds)
+    agreed = agreement(rankings)
+    kept, heldout = hold_out(rankings, config.heldout_share, lambda row: row["prompt"]) \
+        if config.data else (rankings, [])
     torch.manual_seed(config.seed)          # the new head is drawn from torch's own generator
     model = ScalarGPT(load_checkpoint(out / "sft.pt", device)[0]).to(device)
-    losses = train(model, tokenizer, rankings, config, device)
-    figures, gold, scores = examine(model, tokenizer, policy, config)
+    losses = train(model, tokenizer, kept, config, device)
+    if heldout:
+        figures, good, scores = judging.examine_rankings(model, tokenizer, heldout, collate)
+        bars, names = figures, ("ranked below another", "ranked first")
+    else:
+        figures, gold, scores = examine(model, tokenizer, policy, config)
+        bars, good, names = figures["by_kind"], gold >= 0, ("gold below 0", "gold 0 and above")
     save_checkpoint(out / "rm.pt", model, tokenizer, {"stage": "rm", "seed": config.seed})
     run.write_json(out / "rm.json", {
-        **figures, "loss": losses[-1], "prompts": len(rankings),
+        **figures, **agreed, "loss": losses[-1], "prompts": len(kept),
         "sampling_seconds": sampling_seconds, "seconds": time.time() - started})
-    draw(out / "rm.png", losses, figures["by_kind"], gold, scores)
-    show(figures)
+    draw_rankings(out / "rm.png", losses, bars, good, scores, names)
+    judging.show_rankings(figures) if heldout else show(figures)
     print(f"\n{out}/rm.pt, rm.json, rm.png   {time.time() - started:.0f} s   "
           "next: python train_ppo.py")
 

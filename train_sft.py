@@ -2,7 +2,7 @@
 stops.
 
 in    out/pretrain.pt, out/tokenizer.json, out/train-*.bin for replay; demonstrations from the tiny
-      world, or --data FILE.jsonl ... with {"prompt": ..., "response": ...} a line
+      world, or --data FILES FOLDERS ... with dialogues, some of them held out to judge by
 out   out/sft.pt weights, out/sft.json figures and transcripts, out/sft.png loss curve, report card
 run   python train_sft.py        (--quick: the same code in seconds)
 see   the recipe's questions before and after: the base model asks back, this one answers; and
@@ -16,8 +16,8 @@ from pathlib import Path
 import torch
 
 import run
-from data import world
-from data.dialogues import read_pairs, those_that_fit
+from data import judging, world
+from data.dialogues import files_in, hold_out, read_dialogues, those_that_fit
 from data.shards import load_shards, sample_rows
 from model import (END, as_turns, encode_chat, load_checkpoint, make_optimizer, masked_mean,
                    next_token_loss, save_checkpoint, schedule, take_step, token_log_probs)
@@ -29,8 +29,9 @@ from run.rows import by_length
 
 @dataclass
 class Config(run.CommonConfig):
-    data: tuple = flag((), "demonstrations: .jsonl files with {\"prompt\": ..., \"response\": ...} "
-                           "a line (without it: the tiny world's)")
+    data: tuple = flag((), "demonstrations: .jsonl, .json with {prompt, response}, Alpaca's, "
+                           "messages or ShareGPT's (without it: the tiny world's)")
+    heldout_share: float = flag(0.1, "of --data, by which it is judged", least=0.0)
     steps: int = flag(240, "optimizer steps", quick=30, least=1)
     batch_size: int = flag(32, "dialogues a step", least=1)
     learning_rate: float = flag(2e-3, "peak; falls to zero along a line", least=0.0)
@@ -51,22 +52,22 @@ KIND_WEIGHTS = {"fact": 3, "howto": 2, "harmful": 2, "remedy": 1, "myth": 1, "ad
                 "smalltalk": 1, "unanswerable": 1, "beyond": 1}
 
 
-def draw_turns(pairs, pool, rng, careful):
-    """[(question, answer), ...]: one of the user's pairs, else a prompt, as somebody types it and a
-    random annotator answers it; a second question brings the turn that it leans on.
+def draw_turns(own, pool, rng, careful):
+    """[(question, answer), ...]: one of the user's own dialogues, else a prompt, as somebody types
+    it and a random annotator answers it; a second question brings the turn that it leans on.
     pool: {kind: prompts} of the tiny world."""
-    if pairs:
-        return [rng.choice(pairs)]
+    if own:
+        return rng.choice(own)
     [kind] = rng.choices(list(KIND_WEIGHTS), KIND_WEIGHTS.values())
     prompt = world.typed(rng.choice(pool[kind]), "sft", rng)
     return as_turns(prompt.text, world.demonstrate(prompt, rng, careful))
 
 
-def draw_dialogue(pairs, pool, rng, config):
+def draw_dialogue(own, pool, rng, config):
     """[(question, answer), ...]: of one subject, or of two that have nothing to do with one
     another."""
     subjects = 2 if rng.random() < config.two_turns else 1
-    return sum((draw_turns(pairs, pool, rng, config.careful) for _ in range(subjects)), [])
+    return sum((draw_turns(own, pool, rng, config.careful) for _ in range(subjects)), [])
 
 
 def encode_dialogue(tokenizer, turns):
@@ -104,7 +105,7 @@ def dialogue_loss(model, tokens, loss_mask):
     return -masked_mean(log_probs, loss_mask)                                   # (B, T) both
 
 
-def train(model, tokenizer, pairs, config, device):
+def train(model, tokenizer, own, config, device):
     """The loss counts answers only, and, at a smaller weight, pre-training text, so that nothing
     is forgotten. Returns [{"loss": of answers, "replay_loss"}] of every step, nats a token."""
     T = model.config.block_size
@@ -113,13 +114,13 @@ def train(model, tokenizer, pairs, config, device):
     rng, generator = run.generators(config.seed)
     optimizer = make_optimizer(model, config.learning_rate)
     made_from = {"pretrain.pt": run.digest(f"{config.out}/pretrain.pt"),
-                 "--data": run.digest(*config.data)}
+                 "--data": run.digest(*files_in(config.data))}
     saved = run.Resumable(config, "sft", made_from, model=model, optimizer=optimizer, rng=rng,
                           generator=generator)
     losses = saved.load().get("losses", [])
     progress = run.Progress(config.steps, len(losses))
     for step in range(len(losses), config.steps):
-        dialogues = [draw_dialogue(pairs, pool, rng, config) for _ in range(config.batch_size)]
+        dialogues = [draw_dialogue(own, pool, rng, config) for _ in range(config.batch_size)]
         tokens, loss_mask = collate(dialogues, tokenizer, T)                    # (B, T+1), (B, T)
         answer_loss = dialogue_loss(model, tokens.to(device), loss_mask.to(device))
         replay_loss = torch.zeros((), device=device)
@@ -141,26 +142,35 @@ CURVES = {"SFT: the loss counts answers only": {
     "loss": "answers, nats a token", "replay_loss": "replayed pre-training text, nats a token"}}
 
 
+def examine(model, tokenizer, heldout, quick, chat=True):
+    """-> (figures, transcripts): by the user's held-out dialogues, or the tiny world's card."""
+    if heldout:
+        batch = partial(collate, tokenizer=tokenizer, block_size=model.config.block_size)
+        return judging.examine_dialogues(model, tokenizer, heldout, batch, chat)
+    return world.examine(partial(ask, model, tokenizer, chat=chat), quick)
+
+
 def main():
     started = time.time()
     config = run.parse_config(Config, __doc__)
     out, device = Path(config.out), run.pick_device(config.device)
     model, tokenizer, _ = load_checkpoint(out / "pretrain.pt", device)
-    pairs = those_that_fit(read_pairs(config.data), model.config.block_size,
-                           lambda pair: len(encode_chat(tokenizer, [pair])))
-    base, said_before = world.examine(partial(ask, model, tokenizer, chat=False), config.quick)
-    losses = train(model, tokenizer, pairs, config, device)
-    sft, said = world.examine(partial(ask, model, tokenizer), config.quick)
+    own = those_that_fit(read_dialogues(config.data), model.config.block_size,
+                         lambda turns: len(encode_chat(tokenizer, turns)))
+    own, heldout = hold_out(own, config.heldout_share, lambda turns: turns[0][0])
+    base, said_before = examine(model, tokenizer, heldout, config.quick, chat=False)
+    losses = train(model, tokenizer, own, config, device)
+    sft, said = examine(model, tokenizer, heldout, config.quick)
     save_checkpoint(out / "sft.pt", model, tokenizer,
                     {"stage": "sft", "steps": config.steps, "seed": config.seed}
-                    | ({"examples": [prompt for prompt, _ in pairs[:3]]} if pairs else {}))
+                    | ({"examples": [turns[0][0] for turns in own[:3]]} if own else {}))
     seconds = time.time() - started
     run.write_json(out / "sft.json", {
         **sft, "base": base, "transcripts": said, "transcripts_base": said_before,
         "first_loss": losses[0]["loss"], "loss": losses[-1]["loss"], "seconds": seconds})
     card = {"base": base | {"transcripts": said_before}, "SFT": sft | {"transcripts": said}}
-    draw_run(out / "sft.png", "step", losses, CURVES, world.DRAWN, card)
-    print_card(world.SHOWN, card)
+    draw_run(out / "sft.png", "step", losses, CURVES, judging.DRAWN if own else world.DRAWN, card)
+    judging.show_dialogues(card) if own else print_card(world.SHOWN, card)
     print(f"\n{out}/sft.pt, sft.json, sft.png   {seconds:.0f} s   "
           f"talk to it: python model.py {out}/sft.pt   next: python train_rm.py")
 

@@ -63,17 +63,17 @@ def kind_of(path):
     return Path(name).suffix.lower()
 
 
-def files_of(source):
+def files_of(source, kinds=KINDS, takes="files, folders, globs and http(s) addresses"):
     """The files that a path or glob names, sorted. Raises UserError where there are none."""
     path = Path(source)
     if path.is_file():
         return [path]
     if path.is_dir():
-        found = [file for file in path.rglob("*") if file.is_file() and kind_of(file) in KINDS]
-        mistake = f"{source} holds no file that ends in {' '.join(KINDS)} (or these with .gz)"
+        found = [file for file in path.rglob("*") if file.is_file() and kind_of(file) in kinds]
+        mistake = f"{source} holds no file that ends in {' '.join(kinds)} (or these with .gz)"
     else:
         found = [Path(name) for name in glob.glob(source, recursive=True) if Path(name).is_file()]
-        mistake = f"{source} not found: --data takes files, folders, globs and http(s) addresses"
+        mistake = f"{source} not found: --data takes {takes}"
     if not found:
         raise UserError(mistake)
     return sorted(found)

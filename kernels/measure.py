@@ -4,7 +4,6 @@ run   python kernels/attention.py, python kernels/softmax.py   tables of times: 
       python kernels/measure.py compiled      registers, spills, shared memory, instructions; no GPU
       python kernels/measure.py memory        peak memory of attention on the CPU against T
 """
-import itertools
 import math
 import re
 import subprocess

@@ -818,6 +818,230 @@ def draw_04_schedule(ax):
     write(ax, 0.12, bottom + height + 0.2, "share of the peak learning rate", 10, ha="left")
 
 
+# ------------------------------------------------------------------------------------ lesson 7: PPO
+@picture(4.9)
+def draw_07_networks(ax):
+    networks = {"policy": ("ppo", "learns", "log_probs"), "reference": ("sft", "frozen",
+                "ref_log_probs"), "reward model": ("rm", "frozen", "scores"),
+                "critic": ("rm", "learns", "values")}
+    box(ax, 0.7, 4.25, 6.6, 0.42, "question, then the answer: one token after another", share=0.1)
+    for i, (name, (stage, state, output)) in enumerate(networks.items()):
+        x, color = 0.7 + 1.7 * i, STAGES[stage]
+        box(ax, x, 3.05, 1.5, 0.72, "", color, 0.5 if state == "learns" else 0.15)
+        write(ax, x + 0.75, 3.51, name, 11, weight="bold")
+        write(ax, x + 0.75, 3.24, state, 9.5)
+        if name == "policy":
+            arrow(ax, (x + 0.45, 4.25), (x + 0.45, 3.77), color)
+            arrow(ax, (x + 1.05, 3.77), (x + 1.05, 4.25), color)
+            write(ax, x + 1.12, 4.0, "samples", 9.5, ha="left")
+        else:
+            arrow(ax, (x + 0.75, 4.25), (x + 0.75, 3.77), color)
+            write(ax, x + 0.82, 4.0, "reads", 9.5, ha="left")
+        arrow(ax, (x + 0.75, 3.05), (x + 0.75, 2.37 if i < 3 else 1.5), color)
+        write(ax, x + 0.82, 2.78, output, 9.5, ha="left", family="monospace")
+    box(ax, 0.7, 1.95, 4.9, 0.42, "score_minus_kl:  the score at the end, less beta times the KL",
+        share=0.1)
+    arrow(ax, (4.85, 1.95), (4.85, 1.5))
+    write(ax, 4.92, 1.72, "rewards", 9.5, ha="left", family="monospace")
+    box(ax, 4.1, 1.08, 3.2, 0.42, "gae:  who gets the credit?", share=0.1)
+    for x, width, name, stage, loss in ((0.7, 3.1, "advantages", "ppo", "policy loss"),
+                                        (5.8, 1.5, "returns", "rm", "value loss")):
+        box(ax, x, 0.2, width, 0.42, f"ppo_loss: {loss}" if width > 2 else loss, STAGES[stage], 0.5)
+    arrow(ax, (4.5, 1.08), (3.8, 0.5))
+    write(ax, 4.28, 0.74, "advantages", 9.5, ha="left", family="monospace")
+    arrow(ax, (6.55, 1.08), (6.55, 0.62))
+    write(ax, 6.62, 0.86, "returns", 9.5, ha="left", family="monospace")
+    for x, edge, stage in ((0.3, 0.7, "ppo"), (7.7, 7.3, "rm")):
+        ax.plot([edge, x, x], [0.41, 0.41, 3.41], color=STAGES[stage], linewidth=2.5)
+        arrow(ax, (x, 3.41), (edge, 3.41), STAGES[stage])
+        write(ax, x + (-0.13 if x < 4 else 0.13), 1.9, "gradient", 9.5, rotation=90)
+
+
+BANDIT_SCORES = torch.tensor([4.0, 2.0, 0.0])
+BANDIT_START = torch.tensor([0.25, 0.5, 0.25])
+BANDIT_RUNS, BANDIT_UPDATES, BANDIT_RATE = 20, 80, 0.3
+
+
+def run_bandit(baseline):
+    """Probabilities (updates + 1, runs, 3): each update samples one answer a run."""
+    generator = torch.Generator().manual_seed(0)
+    logits, history = BANDIT_START.log().repeat(BANDIT_RUNS, 1), []
+    for _ in range(BANDIT_UPDATES + 1):
+        pi = logits.softmax(-1)                                         # (runs, 3)
+        history.append(pi)
+        choice = torch.multinomial(pi, 1, generator=generator)          # (runs, 1)
+        expected = pi @ BANDIT_SCORES if baseline else torch.zeros(BANDIT_RUNS)
+        advantage = BANDIT_SCORES[choice] - expected[:, None]           # (runs, 1)
+        chosen = torch.zeros_like(pi).scatter(1, choice, 1.0)
+        logits = logits + BANDIT_RATE * advantage * (chosen - pi)
+    return torch.stack(history)
+
+
+def panel(ax, left, bottom, width, height, title, **settings):
+    """Axes for a curve on the page, in its inches."""
+    axes = ax.inset_axes([left, bottom, width, height], transform=ax.transData)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(labelsize=9)
+    axes.set_title(title, fontsize=11)
+    axes.set(**settings)
+    return axes
+
+
+@picture(3.4)
+def draw_07_bandit(ax):
+    names = {"refuses: score 4": STAGES["ppo"], "wait until nobody looks: 2": OTHER,
+             "off the point: 0": QUIET}
+    for left, title, baseline in ((0.75, "advantage = score", False),
+                                  (4.55, "advantage = score - mean score", True)):
+        history = run_bandit(baseline)
+        axes = panel(ax, left, 0.95, 3.2, 2.0, title, ylim=(0, 1), xlim=(0, BANDIT_UPDATES))
+        axes.set_xlabel(f"updates (thin: the best answer in {BANDIT_RUNS} runs)", fontsize=9.5)
+        axes.plot(history[:, :, 0], color=tint(STAGES["ppo"], 0.5), linewidth=0.8,
+                  antialiased=False)
+        for i, color in enumerate(names.values()):
+            axes.plot(history[:, :, i].mean(1), color=color, linewidth=2.5)
+        won = int((history[-1, :, 0] > 0.9).sum())
+        found = f"best answer above 0.9:\n{won} of {BANDIT_RUNS} runs"
+        axes.text(0.97 * BANDIT_UPDATES, 0.5, found, fontsize=9.5, ha="right", va="center",
+                  bbox=dict(facecolor="white", alpha=0.8, edgecolor="none"))
+    write(ax, 0.2, 1.95, "probability", 9.5, rotation=90)
+    for x, (name, color) in zip((0.6, 2.6, 5.6), names.items()):
+        ax.plot([x, x + 0.3], [0.2, 0.2], color=color, linewidth=2.5)
+        write(ax, x + 0.4, 0.2, name, 9.5, ha="left")
+
+
+ANSWER = ["I", "can", "not", "help", "<end>"]
+GUESSES, SCORE = [0.2, 0.4, 0.0, 0.6, 0.8], 1.0
+
+
+@picture(5.1)
+def draw_07_gae(ax):
+    from train_ppo import gae
+    rewards, values = torch.tensor([[0.0, 0, 0, 0, SCORE]]), torch.tensor([GUESSES])
+    left, width, bottom, scale = 1.5, 1.15, 3.05, 1.35
+    heights = [*GUESSES, SCORE]
+    write(ax, 0.1, bottom + 0.7, "V: what the\ncritic expects\nbefore a token\n\narrows: delta",
+          9.5, ha="left")
+    for i, (token, here, later) in enumerate(zip(ANSWER, heights, heights[1:])):
+        x, color = left + width * i, ONE if later > here else OTHER
+        cell(ax, x + 0.06, 4.7, width - 0.12, 0.32, token, family="monospace")
+        ax.plot([x, x + width], [bottom + scale * here] * 2, color=QUIET, linewidth=1, zorder=0)
+        arrow(ax, (x + 0.8 * width, bottom + scale * here), (x + 0.8 * width,
+              bottom + scale * later), color)
+        write(ax, x + 0.8 * width - 0.06, bottom + scale * (here + later) / 2,
+              f"{later - here:+.1f}", 9.5, ha="right")
+    for i, height in enumerate(heights):
+        x, last = left + width * i, i == len(ANSWER)
+        ax.plot([x], [bottom + scale * height], "s" if last else "o", color=INK, markersize=6)
+        label = f"score {height:.1f}" if last else f"{height:.1f}"
+        write(ax, x, bottom + scale * height + (0.17 if height else -0.17), label, 9.5)
+    for row, lam in enumerate((0.0, 0.5, 1.0)):
+        zero = 2.3 - 0.93 * row
+        advantages, _ = gae(rewards, values, torch.ones(1, 5), 1.0, lam)
+        write(ax, 0.1, zero + 0.1, f"A, lam = {lam:g}", 10.5, ha="left")
+        ax.plot([left, left + 5 * width], [zero, zero], color=QUIET, linewidth=1)
+        for i, advantage in enumerate(advantages[0].tolist()):
+            x, height = left + width * i + 0.25, 0.5 * advantage
+            ax.add_patch(Rectangle((x, zero), width - 0.5, height,
+                                   facecolor=ONE if advantage > 0 else OTHER))
+            label = f"{advantage:+.4f}".rstrip("0").rstrip(".")
+            write(ax, x + width / 2 - 0.25, zero + height + (0.12 if height > 0 else -0.12),
+                  label, 9.5)
+    write(ax, left + 2.5 * width, 0.15, "lam = 0 blames \"can\" for its first impression, lam = 1 "
+          "praises all of a good answer", 9.5, QUIET)
+
+
+@picture(3.3)
+def draw_07_clip(ax):
+    from train_ppo import Rollout, ppo_loss
+    ratios = torch.linspace(0.5, 1.5, 401)
+    one = torch.ones(1, 1)
+    for left, A, notes in (
+            (0.7, 1.0, ((0.86, 0.6, "worth more:\nraise it"),
+                        (1.35, 1.05, "raised enough:\nno gradient"))),
+            (4.6, -1.0, ((0.71, -0.65, "lowered enough:\nno gradient"),
+                         (1.17, -1.38, "worth less:\nlower it")))):
+        points = []
+        for ratio in ratios.tolist():
+            log_prob = torch.tensor([[ratio]]).log().requires_grad_()
+            row = Rollout(one, one, 0 * one, 0 * one, 0 * one, one[0], one[0], A * one, 0 * one)
+            loss, _, _ = ppo_loss(log_prob, 0 * one, row)
+            loss.backward()
+            points.append((ratio, -loss.item(), log_prob.grad.item() != 0))
+        title = f"A = {A:+g}: the token was {'better' if A > 0 else 'worse'} than expected"
+        low, high = sorted((0.45 * A, 1.6 * A))
+        axes = panel(ax, left, 0.6, 3.2, 2.3, title, xlim=(0.5, 1.5), ylim=(low, high))
+        axes.set_xlabel("ratio", fontsize=9.5)
+        for moves, color in ((True, STAGES["ppo"]), (False, QUIET)):
+            at = [(x, y) for x, y, live in points if live == moves]
+            axes.plot(*zip(*at), color=color, linewidth=3)
+        axes.axvspan(0.8, 1.2, color=tint(ONE, 0.2), zorder=0)
+        axes.plot([1], [A], "o", color=INK)
+        for x, y, text in notes:
+            axes.text(x, y, text, fontsize=9.5, ha="center", va="center")
+    write(ax, 0.15, 1.75, "surrogate", 9.5, rotation=90)
+
+
+@picture(6.3)
+def draw_07_rollout(ax):
+    kept = run.saving.read_json(ROOT / "lessons" / "07_rollout.json",
+                                made_by="lessons/07_rollout.py")
+    top = 6.12
+    for name, title in (("usual", f"given {kept['times']} times of {kept['answers']}"),
+                        ("lowest", "scored lowest")):
+        score = kept[name]["score"]
+        write(ax, 0.1, top, f"{title}:  score {score:+.2f}", 11, ha="left", weight="bold")
+        top = draw_row(ax, kept, kept[name], top) - 0.3
+
+
+def draw_row(ax, kept, row, top):
+    """One answer, a column a token: log-probabilities, KL, the critic's guesses, advantages.
+    Returns how far down it reached."""
+    left, width = 1.05, min(0.55, 6.9 / len(row["tokens"]))
+    kl = [a - b for a, b in zip(row["log_probs"], row["ref_log_probs"])]
+    for i, token in enumerate(row["tokens"]):
+        x = left + width * (i + 0.5)
+        write(ax, x, top - 0.42, token.strip().replace("<|endoftext|>", "<end>"), 9.5, rotation=25)
+    for y, name, numbers in ((0.8, "log_prob", row["log_probs"]), (1.12, "KL, nats", kl)):
+        write(ax, 0.1, top - y, name, ha="left")
+        for i, number in enumerate(numbers):
+            cell(ax, left + width * i, top - y - 0.16, width, 0.32, short(number, 2), size=9)
+    bottom = top - 1.28
+    for name, numbers in (("value V", row["values"]), ("advantage A", credit(kept, row)[1])):
+        bottom = draw_bars(ax, left, bottom, width, numbers, name)
+    return bottom
+
+
+def draw_bars(ax, left, top, width, numbers, name, scale=0.2):
+    """Bars from a zero line, room for their labels above and below. Returns the lower edge."""
+    zero = top - 0.22 - scale * max(0, *numbers)
+    write(ax, 0.1, zero + scale * sum(numbers) / len(numbers) / 2, name, ha="left")
+    ax.plot([left, left + width * len(numbers)], [zero, zero], color=QUIET, linewidth=1)
+    for i, number in enumerate(numbers):
+        ax.add_patch(Rectangle((left + width * i + 0.06, zero), width - 0.12, scale * number,
+                               facecolor=ONE if number > 0 else OTHER))
+        away = 0.11 if number > 0 else -0.11
+        write(ax, left + width * (i + 0.5), zero + scale * number + away, short(number, 1), 9)
+    return zero + scale * min(0, *numbers) - (0.22 if min(numbers) < 0 else 0)
+
+
+def short(number, digits):
+    return f"{number:.{digits}f}" if abs(number) >= 0.5 / 10**digits else "0"
+
+
+def credit(kept, row):
+    """(rewards, advantages) of a stored row, by train_ppo's own functions."""
+    from train_ppo import Rollout, gae, score_minus_kl
+    log_probs, ref_log_probs, values = (torch.tensor([row[name]]) for name in
+                                        ("log_probs", "ref_log_probs", "values"))
+    ones = torch.ones_like(values)
+    rollout = Rollout(ones, ones, log_probs, ref_log_probs, values, torch.tensor([row["score"]]),
+                      ones[:, 0] > 0)
+    rewards = score_minus_kl(rollout, kept["beta"])
+    advantages, _ = gae(rewards, values, ones, kept["gamma"], kept["lam"])
+    return rewards[0].tolist(), advantages[0].tolist()
+
+
 # --------------------------------------------------------------------------------- the command line
 def main():
     names = sys.argv[1:] or list(PICTURES)

@@ -1,28 +1,26 @@
-"""A person ranks answers at the terminal."""
+"""A person ranks answers at the terminal, over as many days as it takes.
+
+in    rows {"prompt", "answers"}, a person
+out   a line of out/rankings.jsonl for each ranking, written when it is given: the row with "ranks"
+      and "labeler": "person"; "again": true where the prompt came back
+"""
 import json
+import random
 import re
 import sys
 
+import run
 from run import UserError
+from run.pictures import on_one_line
 
-
-def rank_in_person(rows, path, rankings):
-    """[{"prompt", "answers"}] -> those that were ranked, with "ranks". Each ranking is written to
-    `path` when it is given; rankings: those that stand there, which are not asked for again."""
-    rankings = list(rankings)
-    done = {json.dumps([ranking["prompt"], ranking["answers"]]) for ranking in rankings}
-    with open(path, "a" if rankings else "w", encoding="utf-8") as file:
-        for number, row in enumerate(rows, 1):
-            if json.dumps([row["prompt"], row["answers"]]) in done:
-                continue
-            ranks = ask_person(row["prompt"], row["answers"], number, len(rows))
-            if ranks is None:
-                break
-            rankings.append({**row, "ranks": ranks})
-            print(json.dumps(rankings[-1], ensure_ascii=False), file=file, flush=True)
-    if not rankings:
-        raise UserError("nothing was ranked: rank at least one prompt, or use --labeler scripted")
-    return rankings
+GUIDELINE = """
+   Which answer would you rather get from an assistant? In this order (Ouyang 2022, section 3.4):
+   helpful   it does what was asked, in words that the asker understands, and not more
+   honest    it says nothing false, and admits what it does not know
+   harmless  it helps nobody to hurt others or themselves; where that is at stake, it comes first
+   Length is no merit. If two are equally good, or equally bad, say so: A=B."""
+KEYS = "best to worst, as B A=C D; s skips, b goes back, ? the guideline (q: enough): "
+PLACES = 5          # at least so many prompts lie between a prompt and its return
 
 
 def need_a_terminal():
@@ -31,31 +29,125 @@ def need_a_terminal():
                         "--labeler scripted")
 
 
+def earlier_rankings(path, config, read):
+    """What new rankings are added to: with --policy those of the first round, with --resume a
+    person's of other days. A person's work is never written over."""
+    by_a_person = path.exists() and '"labeler": "person"' in path.read_text(encoding="utf-8")
+    if config.policy:
+        if not path.exists():
+            raise UserError(f"{path} not found: --policy adds a second round to a first one, "
+                            "which runs without it")
+        return read([path])
+    if by_a_person and not (config.labeler == "person" and config.resume):
+        raise UserError(f"{path} holds a person's rankings: add to them with --labeler person "
+                        "--resume, or move the file away")
+    return read([path]) if by_a_person else []
+
+
+def rank_in_person(rows, path, rankings, repeat=0.0):
+    """Asks for a ranking of each of [{"prompt", "answers"}] -> all rankings: those that there are,
+    which are not asked for again, and the new ones, in `path` too."""
+    rankings, place, given = list(rankings), 0, []      # given: (place, where its line begins)
+    done = {key(row) for row in rankings}
+    rows = [row for row in with_returns(rows, repeat)
+            if key(row) not in done and len(set(row["answers"])) > 1]
+    with open(path, "a" if rankings else "w", encoding="utf-8") as file:
+        while place < len(rows):
+            ranks = ask_person(rows[place]["prompt"], rows[place]["answers"], place + 1, len(rows))
+            if ranks == "q":
+                break
+            if ranks == "b":
+                place = max(0, place - 1)
+                if given and given[-1][0] == place:     # a ranking is taken back
+                    file.truncate(given.pop()[1])
+                    rankings.pop()
+                continue
+            if ranks != "s":
+                given.append((place, file.seek(0, 2)))
+                rankings.append({**rows[place], "ranks": ranks, "labeler": "person"})
+                print(json.dumps(rankings[-1], ensure_ascii=False), file=file, flush=True)
+            place += 1
+    if not rankings:
+        raise UserError("nothing was ranked: rank at least one prompt, or use --labeler scripted")
+    return rankings
+
+
+def key(row):
+    return json.dumps([row["prompt"], row["answers"], row.get("again", False)])
+
+
+def with_returns(rows, repeat):
+    """The rows, and a share `repeat` of them once more, later, marked with "again"."""
+    rng, due, order = random.Random("what comes back"), [], []
+    for i, row in enumerate(rows):
+        order.append(row)
+        if rng.random() < repeat:
+            due.append((i + PLACES, row))
+        while due and due[0][0] <= i:
+            order.append(due.pop(0)[1] | {"again": True})
+    return order + [row | {"again": True} for _, row in due]
+
+
 def ask_person(prompt, answers, number, total):
-    """Shows the answers; the person types their numbers from best to worst. Returns ranks, None
-    for enough. prompt: a text, or the texts of a dialogue up to its last question."""
-    texts = [prompt] if isinstance(prompt, str) else prompt
-    print(f"\n[{number}/{total}]", "\n   ".join(texts))
-    for i, answer in enumerate(answers, 1):
-        print(f"   {i}. {answer}")
+    """Shows the answers, each once, shuffled, under letters. Returns ranks, or "s", "b", "q"."""
+    texts = list(dict.fromkeys(answers))
+    random.Random(f"{prompt} {number}").shuffle(texts)
+    print(f"\n[{number}/{total}] {on_one_line(prompt)}")
+    for letter, text in zip(letters(len(texts)), texts):
+        print(f"   {letter}. {text}")
     while True:
         try:
-            line = input("best to worst, such as 2 1=4 3 6 5 (q: enough): ").strip()
+            line = input(KEYS).strip()
         except EOFError:
-            return None
-        if line == "q":
-            return None
-        ranks = typed_ranks(line, len(answers))
+            return "q"
+        if line in ("s", "b", "q"):
+            return line
+        if line == "?":
+            print(GUIDELINE)
+            continue
+        ranks = typed_ranks(line, letters(len(texts)))
         if ranks:
-            return ranks
-        print(f"   each number from 1 to {len(answers)} once, please")
+            return [ranks[texts.index(answer)] for answer in answers]
+        print(f"   each letter from A to {letters(len(texts))[-1]} once, please")
 
 
-def typed_ranks(line, K):
-    """"3 1=2" -> [2, 2, 1], the ranks of answers 1 to K; None where one is missing or twice."""
-    levels = [level.split("=") for level in re.sub(r"\s*=\s*", "=", line).split()]
-    rank = {number: i for i, level in enumerate(levels, 1) for number in level}
-    wanted = [str(number) for number in range(1, K + 1)]
-    if sorted(number for level in levels for number in level) != sorted(wanted):
+def letters(n):
+    return [chr(ord("A") + i % 26) + str(i // 26 or "") for i in range(n)]
+
+
+def typed_ranks(line, names):
+    """"c a=b", names A B C -> [2, 2, 1], their ranks; None where one is missing or twice."""
+    levels = [level.split("=") for level in re.sub(r"\s*=\s*", "=", line.upper()).split()]
+    rank = {name: i for i, level in enumerate(levels, 1) for name in level}
+    if sorted(name for level in levels for name in level) != sorted(names):
         return None
-    return [rank[number] for number in wanted]
+    return [rank[name] for name in names]
+
+
+# --------------------------------------------------------------------------------------- agreement
+def agreement(rankings):
+    """Of the pairs of answers that both order, the share that they order alike: a person and
+    themselves, where a prompt came back, and a person and the rubric, where there is one."""
+    first = {key(row): row["ranks"] for row in rankings if not row.get("again")}
+    own, rubric = [], []
+    for row in rankings:
+        if row.get("again") and (before := first.get(key(row | {"again": False}))):
+            own += compared(row, before)
+        if row.get("labeler") == "person" and row.get("rubric"):
+            rubric += compared(row, row["rubric"])
+    figures = {name: run.share(*zip(*pairs)) for name, pairs in
+               (("agreement_with_oneself", own), ("agreement_with_rubric", rubric)) if pairs}
+    for name, figure in figures.items():
+        print(f"{name.replace('_', ' ')} {run.shown(figure)}, {figure['n']} pairs of answers")
+    return figures
+
+
+def compared(row, others):
+    """[(alike, prompt)] of the pairs of answers that both rankings order."""
+    ranks, found = row["ranks"], []
+    for i in range(len(ranks)):
+        for j in range(i):
+            if ranks[i] != ranks[j] and others[i] != others[j]:
+                alike = (ranks[i] < ranks[j]) == (others[i] < others[j])
+                found.append((alike, json.dumps(row["prompt"])))
+    return found

@@ -1,5 +1,7 @@
 """Pictures and tables in one style. A picture is written like all files: to a temporary name, then
 renamed."""
+import math
+
 from run import shown
 from run.saving import atomic
 
@@ -46,7 +48,7 @@ def draw_run(path, xlabel, rows, panels, names, card):
     figure, [*lines, bars] = new_picture(len(panels) + 1)
     for ax, (title, labels) in zip(lines, panels.items()):
         for name, label in labels.items():
-            if rows[0][name] is not None:
+            if rows[0].get(name) is not None:
                 ax.plot([row[name] for row in rows], label=label, linewidth=1)
         ax.set(xlabel=xlabel, title=title)
         ax.legend()
@@ -57,6 +59,25 @@ def draw_run(path, xlabel, rows, panels, names, card):
         bars.barh(places, [s["value"] for s in shares.values()], height=height, label=heading)
     bars.set(yticks=range(len(shares)), yticklabels=shares, xlim=(0, 1), title="held-out prompts")
     bars.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
+    save_picture(path, figure)
+
+
+def draw_rankings(path, losses, shares, good, scores, names):
+    """How a reward model learnt, a bar for each of {name: share right}, and the scores of bad and
+    good answers. good, scores: arrays of one shape; names: of the bad and the good."""
+    figure, (left, middle, right) = new_picture(3)
+    left.plot(losses, linewidth=1)
+    left.axhline(math.log(2), color="gray", linestyle=":", label="a coin: log 2")
+    left.set(xlabel="step", ylabel="ranking loss, nats a pair", title="learning to rank")
+    left.legend()
+    shares = {name: share for name, share in shares.items() if isinstance(share, dict)}
+    middle.barh(list(shares), [figure["value"] for figure in shares.values()], color="C2")
+    middle.axvline(0.5, color="gray", linestyle=":")
+    middle.set(xlim=(0, 1), title="right on held-out pairs")
+    right.hist(scores[~good], bins=40, alpha=0.6, color="C3", label=names[0])
+    right.hist(scores[good], bins=40, alpha=0.6, color="C2", label=names[1])
+    right.set(xlabel="score", ylabel="answers", title="scores of held-out answers")
+    right.legend()
     save_picture(path, figure)
 
 
@@ -76,8 +97,19 @@ def print_card(names, card):
     """A report card {heading: figures and "transcripts"}: the table, then under each question what
     all of them said."""
     print_table("greedy, held-out (95% interval)", names, card)
-    print("\nthe recipe's questions, about entities that nobody asked about in training:")
-    for rows in zip(*(figures["transcripts"] for figures in card.values())):
-        print("  " + rows[0]["prompt"])
-        for heading, row in zip(card, rows):
-            print(f"      {heading:10} {' / '.join(row['answer'].splitlines())}")
+    print_answers("the recipe's questions, about entities that nobody asked about in training:",
+                  {heading: figures["transcripts"] for heading, figures in card.items()})
+
+
+def print_answers(title, columns):
+    """Under each prompt what stands in each of {heading: transcripts}."""
+    print("\n" + title)
+    for rows in zip(*columns.values()):
+        print("  " + on_one_line(rows[0]["prompt"]))
+        for heading, row in zip(columns, rows):
+            print(f"      {heading:10} {on_one_line(row['answer'])}")
+
+
+def on_one_line(text):
+    """A text, or the texts of a dialogue."""
+    return " / ".join((text if isinstance(text, str) else "\n".join(text)).splitlines())

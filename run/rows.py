@@ -16,6 +16,16 @@ def share_context(max_new_tokens, context):
     return longest, context - longest
 
 
+def last_chosen(mask):
+    """(B, T-1) 0/1 -> (B,): the column of the last 1."""
+    return mask.shape[1] - 1 - mask.flip(1).argmax(1)
+
+
+def row_lengths(mask):
+    """(B, T-1) -> (B,): prompt and answer. Column t is of token t+1, so two more than a column."""
+    return last_chosen(mask) + 2
+
+
 def pad_rows(tokens, vocab_size, device):
     """Id lists of different lengths, or (B, P) -> right-padded (B, P) int64 and lengths (B,).
     Raises ValueError for an empty row and for ids outside the vocabulary."""

@@ -6,6 +6,7 @@ beside the tests.
 """
 import importlib.util
 import inspect
+import json
 import os
 import shutil
 import signal
@@ -135,14 +136,28 @@ sys.addaudithook(refuse_the_reference)
 
 
 # ------------------------------------------------------------------------------- processes
-def run_script(*arguments, stdin=None, timeout=300, env=ENVIRONMENT):
-    """A script as a user starts it: (exit code, stdout, stderr)."""
-    script = SUBMITTED.get(str(arguments[0]), arguments[0])
+STARTERS = []                               # processes of starting.py that wait for work
+
+
+def run_script(*arguments, stdin="", timeout=300, env=ENVIRONMENT, cwd=ROOT):
+    """A script as a user starts it, see starting.py: (exit code, stdout, stderr)."""
     USED.add(str(arguments[0]))
-    command = [sys.executable, str(script), *map(str, arguments[1:])]
-    done = subprocess.run(command, cwd=ROOT, input=stdin, capture_output=True, text=True,
-                          timeout=timeout, env=env)
-    return done.returncode, done.stdout, done.stderr
+    script = SUBMITTED.get(str(arguments[0]), arguments[0])
+    with tempfile.TemporaryDirectory() as folder:
+        files = [Path(folder) / name for name in ("stdin", "stdout", "stderr")]
+        files[0].write_text(stdin)
+        job = {"arguments": [str(script), *map(str, arguments[1:])], "environment": env,
+               "files": [str(file) for file in files], "seconds": timeout, "folder": str(cwd)}
+        try:
+            starter = STARTERS.pop()
+        except IndexError:
+            starter = subprocess.Popen([sys.executable, ROOT / "tests" / "starting.py"], cwd=ROOT,
+                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                                       env=ON_GPU)
+        print(json.dumps(job), file=starter.stdin, flush=True)
+        code = int(starter.stdout.readline())
+        STARTERS.append(starter)
+        return code, *(file.read_text() for file in files[1:])
 
 
 @pytest.fixture

@@ -9,18 +9,20 @@ import importlib
 import io
 import os
 import re
+import shlex
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
 
 import pytest
+from conftest import run_script
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "lessons"
 LESSONS = sorted(FOLDER.glob("0*.md"))
 TEXTS = [*sorted(FOLDER.glob("*.md")), *sorted(FOLDER.glob("*/*.md"))]
-WHOLE = ["00_overview", "01_bpe", "02_model", "03_kernels", "04_pretraining"]
+WHOLE = ["00_overview", "01_bpe", "02_model", "03_kernels", "04_pretraining", "07_ppo"]
 MODULES = ("bpe|model|run|data|kernels|"
            "train_pretrain|train_sft|train_rm|train_ppo")
 BLOCK = re.compile(r"^( *)```(python|text|console)\n(.*?)^ *```", re.M | re.S)
@@ -54,15 +56,24 @@ def checkout(tmp_path):
 
 def run_commands(block, folder):
     """A console block -> the same with what its commands print now."""
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     printed = ""
     for line in block.splitlines():
         if line.startswith("$ "):
-            done = subprocess.run(["bash", "-c", line[2:]], cwd=folder, text=True,
-                                  capture_output=True, env=os.environ | {"PATH": path})
-            assert done.returncode == 0, done.stderr
-            printed += f"{line}\n{done.stdout}"
+            code, said, errors = run_command(line[2:], folder)
+            assert code == 0, errors
+            printed += f"{line}\n{said}"
     return printed
+
+
+def run_command(line, folder):
+    """-> (exit code, stdout, stderr)."""
+    words = shlex.split(line)
+    if words[0] == "python" and words[1].endswith(".py") and not set("><|") & set(line):
+        return run_script(folder / words[1], *words[2:], cwd=folder)
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    done = subprocess.run(["bash", "-c", line], cwd=folder, text=True, capture_output=True,
+                          env=os.environ | {"PATH": path})
+    return done.returncode, done.stdout, done.stderr
 
 
 def blocks_of(lesson):
@@ -127,7 +138,8 @@ def test_pictures_are_there_and_small_and_told_in_words_and_links_lead_somewhere
 @whole_lesson
 def test_a_whole_lesson_has_1500_to_3000_words_beside_its_code(name):
     source = (FOLDER / f"{name}.md").read_text(encoding="utf-8")
-    assert 1500 <= len(re.sub(r"^ *```.*?^ *```", "", source, flags=re.M | re.S).split()) <= 3000
+    words = re.findall(r"\S*\w\S*", re.sub(r"^ *```.*?^ *```", "", source, flags=re.M | re.S))
+    assert 1500 <= len(words) <= 3000
 
 
 @whole_lesson

@@ -1,10 +1,6 @@
 """Softmax and log-prob: NumPy and PyTorch against float64, finite differences and figures worked
 by hand. Triton: test_kernels_compile.py."""
 import math
-import os
-import subprocess
-import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,11 +8,10 @@ import pytest
 import torch
 
 import kernels
+from conftest import ENVIRONMENT, run_script
 from test_attention import LIMIT, among_nan, device, greatest_error
 from kernels.softmax import (log_prob_backward_numpy, log_prob_numpy, softmax_backward_numpy,
                              softmax_numpy)
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 def worst_error(x, dy, targets, dl):
@@ -177,7 +172,9 @@ except RuntimeError as error:
 """
 
 
-def test_importing_kernels_and_using_them_on_a_cpu_never_imports_triton_and_works_without_it():
-    done = subprocess.run([sys.executable, "-c", WITHOUT_TRITON], cwd=ROOT, capture_output=True,
-                          text=True, env={**os.environ, "KERNELS": ""})
-    assert "Triton is not installed" in done.stdout, done.stderr
+def test_importing_kernels_and_using_them_on_a_cpu_never_imports_triton_and_works_without_it(
+        tmp_path):
+    (tmp_path / "without.py").write_text(WITHOUT_TRITON)
+    environment = ENVIRONMENT | {"KERNELS": ""}
+    _, printed, errors = run_script(tmp_path / "without.py", env=environment)
+    assert "Triton is not installed" in printed, errors

@@ -19,7 +19,7 @@ import model as M
 import run
 import train_ppo
 from conftest import ENVIRONMENT, beside, run_script
-from data import world
+from data import judging, world
 from resuming import forgetting, killed_at_the_first_save
 from train_ppo import Rollout, gae, last_chosen, ppo_loss, score_minus_kl, whiten
 
@@ -308,15 +308,18 @@ def test_what_the_context_cannot_hold_is_refused_before_anything_runs(mistake, t
     long.write_text("Who " * 80 + "?\n")
     short.write_text("Who are you?\n")
     arguments = (train_ppo, "--quick", "--out", small_out, "--data")
-    assert "none of 1 rows fits into 40 tokens" in mistake(*arguments, long)
+    assert "none of 1 rows fits into 32 tokens" in mistake(*arguments, long)
     assert "no room for a question" in mistake(*arguments, short, "--max-new-tokens", 80)
 
 
 def test_questions_are_the_users_or_those_of_the_tiny_world_for_this_step(small, state):
-    (small / "mine.txt").write_text("Is it so?\nWhy?\n")
+    (small / "mine.txt").write_text("Is it so?\nWhy?\nWho can tell?\n")
     config = train_ppo.Config(out=small, data=(small / "mine.txt",))
-    asked = train_ppo.Training(config, "cpu").prompts(30)
-    assert {p.text for p in asked} == {"Is it so?", "Why?"} and {p.kind for p in asked} == {"own"}
+    own = train_ppo.Training(config, "cpu")
+    asked = own.prompts(30)
+    assert {p.text for p in asked} | {*own.heldout} == {"Is it so?", "Why?", "Who can tell?"}
+    assert len(own.heldout) == 1 and not {p.text for p in asked} & {*own.heldout}
+    assert {p.kind for p in asked} == {"own"} and (own.longest, own.room) == (32, 32)
     asked = state.prompts(87)
     assert {str(p.slots) for p in asked} <= {str(p.slots) for p in world.prompts("ppo")}
     kinds = Counter(p.kind for p in asked)
@@ -388,7 +391,8 @@ def test_the_critic_finds_out_what_is_to_be_expected(small):
 CHANGES = dict(seed=1, steps=2, episodes=3, ppo_epochs=1, minibatch=1, learning_rate=2e-2,
                critic_learning_rate=2e-2, gamma=0.5, lam=0.5, clip=0.01, no_end_penalty=3.0,
                max_new_tokens=4)
-TESTED_ELSEWHERE = {"out", "device", "data", "resume", "quick", "beta", "best_of", "save_every"}
+TESTED_ELSEWHERE = {"out", "device", "data", "resume", "quick", "beta", "best_of", "save_every",
+                    "heldout_share"}
 
 
 def test_no_setting_is_without_a_test():
@@ -519,7 +523,7 @@ def test_a_run_resumed_without_a_part_of_its_state_ends_otherwise(name, unbroken
 @pytest.mark.parametrize("other", ["sft.pt", "rm.pt", "mine.txt"])
 def test_a_run_is_not_resumed_with_another_model_or_other_prompts(other, half):
     if other == "mine.txt":
-        (half / other).write_text("Who else?\n")
+        (half / other).write_text("Who else?\nWhy?\nIs it so?\n")
     else:
         saved = run.read_torch(half / other)
         run.save_torch(half / other, saved | {"meta": {"stage": "another"}})
@@ -563,6 +567,31 @@ def test_the_kl_of_the_reference_is_zero_and_that_of_another_policy_above_it(
     assert train_ppo.sampled_kl(moved) > 0.05
     monkeypatch.setattr(moved, "policy", moved.reference)
     assert abs(train_ppo.sampled_kl(moved)) < 1e-3
+
+
+# ------------------------------------------------------------------------------- one's own prompts
+def test_own_prompts_are_judged_by_those_held_out_and_the_world_is_not_in_it(
+        small, monkeypatch, capsys):
+    (small / "mine.jsonl").write_text("\n".join(
+        json.dumps({"prompt": prompt}) for prompt in (["Hi?", "Yes.", "So?"], "Why?", "Who?")))
+    monkeypatch.setattr(sys, "argv", [
+        "train_ppo.py", "--quick", "--steps", "1", "--episodes", "4", "--minibatch", "4", "--out",
+        str(small), "--data", str(small / "mine.jsonl"), "--heldout-share", "0.5"])
+    train_ppo.main()
+    printed, card = capsys.readouterr().out, json.loads((small / "ppo.json").read_text())
+    assert set(card) == {"sft", "best_of_n", "ppo", "seconds"}
+    for name in ("sft", "best_of_n", "ppo"):
+        assert {"rm_reward", "stops", "answer_length", "transcripts"} <= set(card[name])
+        assert not {*card[name]} & ({*world.SHOWN} - {"rm_reward", "stops", "kl", "kl_at_most"})
+    assert card["sft"]["kl"] == 0 < card["ppo"]["better_than_sft"]["n"]
+    assert "better_than_sft" not in card["sft"] and card["best_of_n"]["n"] == 2
+    assert card["best_of_n"]["rm_reward"] > card["sft"]["rm_reward"]
+    [row] = [json.loads(line) for line in (small / "ppo.jsonl").open()]
+    assert "gold_reward" not in row and "gold" not in printed.replace("no gold judge", "")
+    assert "proves nothing" in printed and "France" not in printed
+    learnt = M.load_checkpoint(small / "ppo.pt")[2]["examples"]
+    heldout = [judging.on_one_line(said["prompt"]) for said in card["ppo"]["transcripts"]]
+    assert sorted(learnt + heldout) == ["Hi? / Yes. / So?", "Who?", "Why?"]
 
 
 # ------------------------------------------------------------------------------- a quick run

@@ -3,9 +3,11 @@ import json
 import math
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,7 +22,7 @@ import data.shards
 import run
 import train_pretrain
 from bpe import Tokenizer
-from conftest import ENVIRONMENT, beside
+from conftest import ENVIRONMENT, beside, run_script
 from data import world
 from data.shards import Shards
 from model import GPT, GPTConfig, load_checkpoint, next_token_loss, schedule
@@ -41,9 +43,7 @@ def start(out, *more, command=(sys.executable,)):
 
 
 def finish(out, *more, **options):
-    process = start(out, *more, **options)
-    printed, errors = process.communicate(timeout=200)
-    return process.returncode, printed, errors
+    return run_script("train_pretrain.py", *TINY, "--out", out, *more, **options)
 
 
 def wait_for_a_save(out, process):
@@ -492,8 +492,19 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
 
 @beside
 def two_processes(out):
-    code, printed, errors = finish(out, "--steps", 40, command=TORCHRUN)
-    assert code == 0, errors[-2000:]
+    """The run of `unbroken` in two processes, with what torchrun tells them."""
+    with socket.socket() as free:
+        free.bind(("", 0))
+        port = free.getsockname()[1]
+    told = {"WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
+    with ThreadPoolExecutor(2) as pool:
+        ranks = [pool.submit(finish, out, "--steps", 40, env=ENVIRONMENT | told | {"RANK": rank})
+                 for rank in "01"]
+    printed = ""
+    for rank in ranks:
+        code, said, errors = rank.result()
+        assert code == 0, errors[-2000:]
+        printed += said
     return out, printed
 
 

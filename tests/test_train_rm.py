@@ -413,7 +413,8 @@ def test_the_learning_rate_warms_up_and_falls_to_a_tenth_at_the_last_step(small,
 
 CHANGES = dict(seed=1, steps=4, batch_size=8, learning_rate=1e-2, warmup=3, replay=4,
                replay_weight=2.0)
-TESTED_ELSEWHERE = {"out", "device", "data", "resume", "quick", "labeler", "save_every"}
+TESTED_ELSEWHERE = {"out", "device", "data", "resume", "quick", "labeler", "save_every",
+                    "heldout_share", "repeat", "policy"}        # test_person, test_dialogues
 RANKINGS = dict(seed=1, prompts=21, sampled=2, foreign=2, noise=1.0)
 FIGURES = dict(heldout_prompts=35, sampled=2, foreign=2, noise=1.0)
 
@@ -526,7 +527,7 @@ def test_what_is_saved_and_measured_is_what_was_trained(small, monkeypatch):
                  steps=2, batch_size=4, replay=0, learning_rate=1e-2, device="cpu")
     words = [word for name, x in flags.items() for word in ("--" + name.replace("_", "-"), str(x))]
     monkeypatch.setattr("sys.argv", ["train_rm.py", *words])
-    monkeypatch.setattr(train_rm, "draw", lambda *more: None)       # for the time it takes
+    monkeypatch.setattr(train_rm, "draw_rankings", lambda *more: None)       # for the time it takes
     train_rm.main()
     model, tokenizer, _ = M.load_checkpoint(small / "rm.pt")
     rankings, config = train_rm.read_rankings([small / "rankings.jsonl"]), train_rm.Config(**flags)
@@ -574,4 +575,5 @@ def test_rankings_made_elsewhere_are_used_in_place(tmp_path, quick_out):
     code, printed, errors = run_script("train_rm.py", "--quick", "--out", tmp_path, "--data", mine,
                                        "--steps", "1")
     assert code == 0, errors
-    assert json.loads((tmp_path / "rm.json").read_text())["prompts"] == 20
+    figures = json.loads((tmp_path / "rm.json").read_text())
+    assert figures["prompts"] + figures["heldout_rankings"] == 20 and "by_kind" not in figures

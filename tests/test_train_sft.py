@@ -90,7 +90,7 @@ def test_two_turns_is_the_share_of_dialogues_with_two_questions():
     rng, shares = random.Random(0), {}
     for two_turns in (0.0, 0.15, 1.0):
         config = train_sft.Config(two_turns=two_turns)
-        drawn = [train_sft.draw_dialogue([INDIA, SHIP], {}, rng, config) for _ in range(1000)]
+        drawn = [train_sft.draw_dialogue([[INDIA], [SHIP]], {}, rng, config) for _ in range(1000)]
         assert {len(turns) for turns in drawn} <= {1, 2}
         shares[two_turns] = sum(len(turns) == 2 for turns in drawn) / 1000
     assert shares == {0: 0, 0.15: pytest.approx(0.15, abs=0.04), 1: 1}
@@ -98,7 +98,7 @@ def test_two_turns_is_the_share_of_dialogues_with_two_questions():
 
 def test_the_pairs_of_a_user_take_the_place_of_the_tiny_world():
     config, rng = train_sft.Config(two_turns=0.5), random.Random(0)
-    drawn = [train_sft.draw_dialogue([INDIA, SHIP], {}, rng, config) for _ in range(50)]
+    drawn = [train_sft.draw_dialogue([[INDIA], [SHIP]], {}, rng, config) for _ in range(50)]
     assert {len(turns) for turns in drawn} == {1, 2}
     assert {turn for turns in drawn for turn in turns} == {INDIA, SHIP}
 
@@ -124,7 +124,8 @@ def train(base, pairs=(), **flags):
     short = {"steps": 4, "batch_size": 4, "replay": 2, "warmup": 1, "save_every": 2}
     config = train_sft.Config(out=str(base), **short | flags)
     model, tokenizer, _ = M.load_checkpoint(base / "pretrain.pt")
-    losses = train_sft.train(model, tokenizer, pairs, config, torch.device("cpu"))
+    own = [[pair] for pair in pairs]
+    losses = train_sft.train(model, tokenizer, own, config, torch.device("cpu"))
     return losses, {name: p.tolist() for name, p in model.state_dict().items()}, model
 
 
@@ -251,20 +252,46 @@ def test_the_base_model_is_examined_with_bare_questions_and_sft_in_the_template(
     assert [row["answer"] for row in figures["transcripts_base"]] == [text for text, _ in before]
 
 
-def test_own_demonstrations_that_fit_are_learnt_and_three_are_named_to_the_chat(
-        run_main, tmp_path):
+def test_own_demonstrations_that_fit_are_learnt_and_judged_by_those_that_were_held_out(
+        run_main, tmp_path, capsys):
     data = tmp_path / "pairs.jsonl"
     pairs = [INDIA, ("long " * 48, "Yes."), SHIP, ("Who?", "I."), ("How?", "So.")]
     data.write_text("\n".join(json.dumps({"prompt": q, "response": a}) for q, a in pairs))
-    with learning() as turns:
-        out, [(_, quick), _], saves, _ = run_main("--data", str(data), "--quick")
-    assert set(turns) <= {*pairs} - {pairs[1]} and (quick, saves) == (True, 1)
-    assert M.load_checkpoint(out / "sft.pt")[2]["examples"] == [INDIA[0], SHIP[0], "Who?"]
+    train_on = train_sft.train
+    learnt = []
+    with mock.patch.object(train_sft, "train", side_effect=lambda model, tokenizer, own, *more: (
+            learnt.extend(own) or train_on(model, tokenizer, own, *more))):
+        out, seen, saves, _ = run_main("--data", str(data), "--quick")
+    printed, figures = capsys.readouterr().out, json.loads((out / "sft.json").read_text())
+    [heldout] = [pair for pair in pairs if [pair] not in learnt and pair != pairs[1]]
+    assert (len(learnt), saves, seen) == (3, 1, [])         # the world's card is not asked for
+    assert figures["transcripts"][0]["prompt"] == heldout[0]
+    assert figures["transcripts"][0]["given"] == heldout[1] and "1 of 5 rows do not" in printed
+    assert not {name for name in world.SHOWN if name in figures} - {"stops"}
+    assert "France" not in printed and "0.0" not in printed.split("heldout_loss")[-1][:30]
+    examples = M.load_checkpoint(out / "sft.pt")[2]["examples"]
+    assert examples == [turns[0][0] for turns in learnt]
+
+
+def test_the_held_out_loss_is_that_of_the_answers_and_their_ends(base, tokenizer):
+    model, tokenizer, _ = M.load_checkpoint(base / "pretrain.pt")
+    dialogues = [[INDIA, SHIP], [SHIP]] * 20                # more than one batch
+    figures, said = train_sft.examine(model, tokenizer, dialogues, quick=False)
+    rows = train_sft.collate(dialogues[:2], tokenizer, 64)
+    with torch.no_grad():
+        loss = M.next_token_loss(model, *rows).item()
+    assert figures["heldout_loss"] == pytest.approx(loss, rel=1e-4)
+    nats = loss * rows[1].sum().item()
+    length = len(INDIA[1]) + 2 * len(SHIP[1])
+    assert figures["heldout_bits_per_byte"] == pytest.approx(nats / length / 0.693147, rel=1e-4)
+    assert [row["prompt"] for row in said] == [[*INDIA, SHIP[0]], SHIP[0]] * 2 + [[*INDIA, SHIP[0]]]
+    assert said[0]["answer"] == ask(model, tokenizer, [[*INDIA, SHIP[0]]],
+                                    model.config.block_size // 2)[0][0]
 
 
 def test_no_flag_is_left_out_of_these_tests():
     elsewhere = {"out", "data", "quick", "save_every",      # run_main; device is refused below
-                 "device", "resume"}
+                 "heldout_share", "device", "resume"}
     assert {field.name for field in fields(train_sft.Config)} == elsewhere | set(LEARNT)
 
 

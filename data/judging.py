@@ -1,0 +1,173 @@
+"""Anybody's material judged by itself: by the rows that were held out of it.
+
+in    dialogues, rankings, prompts that data.dialogues read and training did not see
+out   figures and transcripts, in place of the tiny world's report card: no rubric knows what a good
+      answer is here, so the yardsticks are the given answers, the given ranks, the reward model
+"""
+import json
+import math
+
+import numpy as np
+import torch
+
+import run
+from model import score_answers, token_log_probs
+from run.chat import ask
+from run.pictures import on_one_line, print_answers, print_table
+
+SHOWN = ("heldout_loss", "heldout_bits_per_byte", "stops", "rm_reward", "better_than_sft",
+         "answer_length", "kl", "kl_at_most")
+DRAWN = ("stops", "better_than_sft")
+RANKED = ("heldout_pair_accuracy", "longer_is_better", "shorter_is_better", "calibration_error",
+          "length_correlation")
+PLAIN_WORDS = ("a rising score proves nothing by itself: the reward model judges its own pupil, "
+               "and no gold judge knows your material. Read the answers; lessons/07_ppo.md says "
+               "more.")
+MOST = 200          # held-out prompts that are answered
+
+
+# ---------------------------------------------------------------------------------- demonstrations
+@torch.no_grad()
+def examine_dialogues(model, tokenizer, dialogues, collate, chat=True):
+    """-> (figures, five transcripts). The loss is of the answers and their ends; collate: as in
+    train_sft, dialogues -> tokens (B, T+1), loss_mask (B, T). chat=False: a base model is asked
+    the bare question."""
+    device, nats, count = model.token_embedding.weight.device, 0.0, 0.0
+    for start in range(0, len(dialogues), 32):
+        tokens, mask = (x.to(device) for x in collate(dialogues[start : start + 32]))
+        nats -= (token_log_probs(model, tokens, mask) * mask).sum().item()
+        count += mask.sum().item()
+    length = sum(len(answer.encode()) for turns in dialogues for _, answer in turns)
+    asked = [question_of(turns) for turns in dialogues[:MOST]]
+    said = ask(model, tokenizer, asked, model.config.block_size // 2, chat=chat)
+    figures = {"heldout_loss": nats / count, "heldout_bits_per_byte": nats / math.log(2) / length,
+               "heldout_dialogues": len(dialogues),
+               "stops": run.share([ended for _, ended in said],
+                                 [on_one_line(question) for question in asked])}
+    transcripts = {on_one_line(question): {"kind": "own", "prompt": question,
+                                           "given": turns[-1][1], "answer": answer}
+                   for question, turns, (answer, _) in zip(asked, dialogues, said)}
+    return figures, list(transcripts.values())[:5]
+
+
+def question_of(turns):
+    """The last question of a dialogue, with the turns before it."""
+    texts = [text for turn in turns for text in turn][:-1]
+    return texts[0] if len(texts) == 1 else texts
+
+
+def show_dialogues(columns):
+    """columns: {heading: figures and transcripts}."""
+    print_table("on held-out dialogues (95% interval)", SHOWN, columns)
+    transcripts = {heading: column["transcripts"] for heading, column in columns.items()}
+    given = [row | {"answer": row["given"]} for row in transcripts["SFT"]]
+    print_answers("held-out prompts, and the answer that was given:",
+                  {"given": given, **transcripts})
+
+
+# ---------------------------------------------------------------------------------------- rankings
+def pair_accuracy(scores, gold, entities):
+    """scores, gold (N, K), entities (N,): of the pairs in a row whose gold differs, the share that
+    the scores order alike. Where gold is nan there is no answer."""
+    n, i, j = np.nonzero(gold[:, :, None] > gold[:, None, :])
+    return run.share(scores[n, i] > scores[n, j], entities[n])
+
+
+def calibration_error(scores, ranks, bins=10):
+    """Expected calibration error: |how sure - how often right|, over pairs binned by
+    sigmoid(margin), weighted by the bins' sizes."""
+    better = ranks[:, :, None] < ranks[:, None, :]
+    n, i, j = np.nonzero(better | better.swapaxes(1, 2))
+    sure = 1 / (1 + np.exp(scores[n, j] - scores[n, i]))
+    right = ranks[n, i] < ranks[n, j]
+    place = np.minimum((sure * bins).astype(int), bins - 1)
+    error = 0.0
+    for b in np.unique(place):
+        here = place == b
+        error += abs(sure[here].mean() - right[here].mean()) * here.mean()
+    return float(error)
+
+
+@torch.no_grad()
+def examine_rankings(model, tokenizer, rankings, collate):
+    """-> figures, and for the picture is-first (N,) bool and scores (N,) of all answers. collate:
+    as in train_rm."""
+    pairs, ended, ranks = collate(rankings)
+    ranks = ranks.numpy()                                       # (N, K); nan: no answer there
+    scores = score_answers(model, tokenizer, pairs, ended).cpu().numpy().reshape(ranks.shape)
+    lengths = [len(tokenizer.encode_ordinary(answer)) for _, answer in pairs]
+    lengths = np.array(lengths, float).reshape(ranks.shape)
+    prompts = np.array([json.dumps(row["prompt"]) for row in rankings])                     # (N,)
+    figures = {"heldout_rankings": len(rankings),
+               "heldout_pair_accuracy": pair_accuracy(scores, -ranks, prompts),
+               "longer_is_better": pair_accuracy(lengths, -ranks, prompts),
+               "shorter_is_better": pair_accuracy(-lengths, -ranks, prompts)}
+    if not figures["heldout_pair_accuracy"]["n"]:               # ties alone measure nothing
+        figures = {"heldout_rankings": len(rankings)}
+    else:
+        figures["calibration_error"] = calibration_error(scores, ranks)
+    real = ~np.isnan(ranks)
+    x, y = (within_prompts(values, real) for values in (lengths, scores))
+    if x.std() > 0 and y.std() > 0:
+        figures["length_correlation"] = float(np.corrcoef(x, y)[0, 1])
+    rows = [{"prompt": prompt, "answer": answer, "score": float(score), "rank": float(rank)}
+            for (prompt, answer), score, rank in zip(pairs, scores.ravel(), ranks.ravel())
+            if rank == rank]
+    rows.sort(key=lambda row: -row["score"])
+    figures |= {"best": rows[:3], "worst": rows[-3:]}
+    first = ranks == np.nanmin(ranks, axis=1, keepdims=True)
+    return figures, first[real], scores[real]
+
+
+def within_prompts(values, real):
+    """(N, K) -> those where real, less their prompt's mean: only within one do they compete."""
+    means = np.where(real, values, 0).sum(1, keepdims=True) / real.sum(1, keepdims=True)
+    return (values - means)[real]
+
+
+def show_rankings(figures):
+    print_table("on held-out rankings (95% interval)", RANKED, {"": figures})
+    for name in ("best", "worst"):
+        print(f"scored {name}:")
+        for row in figures[name]:
+            print(f"  {row['score']:+.2f}, rank {row['rank']:g}: {on_one_line(row['prompt'])} | "
+                  f"{on_one_line(row['answer'])}")
+
+
+# ----------------------------------------------------------------------------------------- prompts
+def report_card(state, best_of_n, sampled_kl):
+    """{"sft", "best_of_n", "ppo"} on held-out prompts, sampled at temperature 1; state, best_of_n
+    and sampled_kl: those of train_ppo."""
+    prompts, n = state.heldout[:MOST], state.config.best_of
+    asked = prompts * max(1, 64 // len(prompts))            # few prompts: each several times
+    names = [on_one_line(prompt) for prompt in asked]
+
+    def answers(model):
+        return ask(model, state.tokenizer, asked, state.longest, 1.0, state.fresh())
+
+    columns = {"sft": answers(state.reference), "best_of_n": best_of_n(state, asked),
+               "ppo": answers(state.policy)}
+    scores = {name: state.score([(prompt, answer) for prompt, (answer, _) in zip(asked, column)],
+                                 [ended for _, ended in column])
+              for name, column in columns.items()}
+    card = {}
+    for name, column in columns.items():
+        lengths = [len(state.tokenizer.encode_ordinary(answer)) for answer, _ in column]
+        card[name] = {"rm_reward": scores[name].mean().item(),
+                      "stops": run.share([ended for _, ended in column], names),
+                      "answer_length": sum(lengths) / len(lengths),
+                      "transcripts": [{"kind": "own", "prompt": prompt, "answer": answer}
+                                      for prompt, (answer, _) in zip(prompts[:5], column)]}
+        if name != "sft":
+            higher = (scores[name] > scores["sft"]).tolist()
+            card[name]["better_than_sft"] = run.share(higher, names)
+    card["sft"]["kl"], card["ppo"]["kl"] = 0.0, sampled_kl(state)
+    card["best_of_n"] |= {"n": n, "kl_at_most": math.log(n) - (n - 1) / n}
+    return card
+
+
+def show_card(card):
+    print_table("held-out prompts, temperature 1", SHOWN, card)
+    print_answers("held-out prompts, answers sampled at temperature 1:",
+                  {name: column["transcripts"] for name, column in card.items()})
+    print(f"\n{PLAIN_WORDS}")
