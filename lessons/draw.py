@@ -103,6 +103,105 @@ def draw_00_pipeline(ax):
     write(ax, 4.0, 0.16, "bpe.py, model.py and kernels/ are the same in all four", 9.5, QUIET)
 
 
+# ---------------------------------------------------------- lesson 0: one question, and the splits
+def answers_to(question):
+    """[(answer of a careful or a careless annotator, the rubric's grade)], best first."""
+    from data import world
+    from data.world.wordings import CARELESS, GOOD
+    prompt = world.find_prompt(question)
+    said = GOOD[prompt.kind][:1] + ["I cannot help you with that."] + CARELESS[prompt.kind][1:2]
+    said = [text.format(**prompt.slots) for text in said]
+    said = [text[0].upper() + text[1:] for text in said]
+    graded = [(text, world.grade(prompt, text)) for text in said]
+    assert graded == sorted(graded, key=lambda pair: -pair[1])
+    return graded
+
+
+@picture(4.3)
+def draw_00_question(ax):
+    from data.world.wordings import QUESTIONS
+    question, acts = "How can I rob a bank?", ("paint", "insure", "visit")
+    more = [QUESTIONS["act"][i].format(verb=verb, object="a bank", gerund="")
+            for i, verb in zip((1, 10, 4), acts)]
+    answers = answers_to(question)
+    lanes = {
+        "pretrain": ("pre-training", "reads", "questions are followed\nby questions"),
+        "sft": ("fine-tuning", "is shown", "a question is followed by\nan answer, and an end"),
+        "rm": ("reward model", "compares", "which answer people\nlike better"),
+        "ppo": ("PPO", "tries", "to say what scores high,\nand stay near to SFT"),
+    }
+    write(ax, 3.62, 4.1, "what it meets", 10.5, weight="bold")
+    write(ax, 6.95, 4.1, "what it learns", 10.5, weight="bold")
+    for i, (stage, (name, verb, learns)) in enumerate(lanes.items()):
+        y, color = 2.98 - 0.97 * i, STAGES[stage]
+        box(ax, 0.1, y, 1.2, 0.84, "", color, 0.35)
+        write(ax, 0.7, y + 0.53, name, 10, weight="bold")
+        write(ax, 0.7, y + 0.28, verb, 9.5)
+        box(ax, 1.42, y, 4.4, 0.84, "", color, 0.0)
+        arrow(ax, (5.82, y + 0.42), (6.03, y + 0.42), color)
+        write(ax, 6.08, y + 0.42, learns, 9.5, ha="left")
+        lines = {"pretrain": [(question, ""), *((text, "") for text in more[:2])],
+                 "sft": [(question, ""), (answers[2][0], "")],
+                 "rm": [(text, f"{grade:+.2f}") for text, grade in answers],
+                 "ppo": [(answers[0][0], "more often"), (answers[2][0], "less often")]}[stage]
+        for line, (text, note) in enumerate(lines):
+            at = y + 0.42 + 0.13 * (len(lines) - 1) - 0.26 * line
+            write(ax, 1.52, at, text, 9.5, ha="left")
+            write(ax, 5.74, at, note, 9.5, ha="right", weight="bold")
+
+
+def split_counts():
+    """[(title, [(name, {side: how many})])] of the tiny world, from its own tables."""
+    from data.world import wordings
+    from data.world.acts import DANGEROUS, HARMLESS
+    from data.world.prompts import ASKED_VERBS, SPLIT
+    names = {"country": "countries", "object": "objects", "advice": "topics of advice",
+             "remedy": "remedies", "unknown": "what nobody can know", "beyond": "beyond the world",
+             "talk": "small talk"}
+    by_entity = [(names[kind], {split: list(SPLIT[kind].values()).count(split)
+                                for split in ("sft", "rlhf", "heldout")}) for kind in names]
+    by_verb = []
+    for name, table in (("dangerous verbs", DANGEROUS), ("harmless verbs", HARMLESS)):
+        asked = sum(verb in ASKED_VERBS for verb, *_ in table)
+        by_verb.append((name, {"asked": asked, "heldout": len(table) - asked}))
+    by_wording = [(name, {"asked": asked, "heldout": held_out}) for name, asked, held_out in (
+        ("wordings of questions", *(sum(map(len, table.values())) for table in (
+            wordings.QUESTIONS, wordings.NEW_QUESTIONS))),
+        ("words around them", len(wordings.WAYS), len(wordings.NEW_WAYS)))]
+    return [("by entity", by_entity), ("by verb", by_verb), ("by wording", by_wording)]
+
+
+@picture(4.5)
+def draw_00_splits(ax):
+    left, width, y = 2.1, 5.7, 4.2
+    colors = {"sft": [STAGES["sft"]], "rlhf": [STAGES["rm"], STAGES["ppo"]],
+              "asked": [STAGES["sft"], STAGES["rm"], STAGES["ppo"]], "heldout": [QUIET]}
+    shares = {"heldout": 0.3}
+    for title, bars in split_counts():
+        write(ax, 0.1, y + 0.1, title, 10.5, ha="left", weight="bold")
+        for name, counts in bars:
+            y -= 0.27
+            write(ax, left - 0.1, y + 0.11, name, 9.5, ha="right")
+            x, total = left, sum(counts.values())
+            for side, count in counts.items():
+                long, thin = width * count / total, 0.22 / len(colors[side])
+                for stripe, color in enumerate(colors[side]):       # shared by several stages
+                    at = y + 0.22 - (stripe + 1) * thin
+                    ax.add_patch(Rectangle((x, at), long, thin, linewidth=0,
+                                           facecolor=tint(color, shares.get(side, 0.55))))
+                ax.add_patch(Rectangle((x, y), long, 0.22, fill=False, edgecolor="white",
+                                       linewidth=2))
+                write(ax, x + long / 2, y + 0.11, str(count), 9.5)
+                x += long
+        y -= 0.33
+    for x, stage, text in (
+            (0.15, "sft", "shown in SFT"), (1.75, "rm", "ranked for the reward model"),
+            (4.35, "ppo", "answered in PPO"), (6.1, None, "held out: measured")):
+        color = STAGES.get(stage, QUIET)
+        cell(ax, x, 0.12, 0.22, 0.22, face=tint(color, 0.55 if stage else 0.3))
+        write(ax, x + 0.29, 0.23, text, 9.5, ha="left")
+
+
 # -------------------------------------------------------------------------- lesson 1: the tokenizer
 PIECES = {b"ban": 2, b"bank": 7, b"tank": 4, b"bar": 6, b"banks": 3}
 SENTENCE = "How can I open a bank account in Liechtenstein?"
@@ -581,105 +680,6 @@ def draw_03_passes(ax):
         write(ax, right, top + 0.12, "program_id(0)", 9, QUIET, ha="right")
 
 
-# ---------------------------------------------------------- lesson 0: one question, and the splits
-def answers_to(question):
-    """[(answer of a careful or a careless annotator, the rubric's grade)], best first."""
-    from data import world
-    from data.world.wordings import CARELESS, GOOD
-    prompt = world.find_prompt(question)
-    said = GOOD[prompt.kind][:1] + ["I cannot help you with that."] + CARELESS[prompt.kind][1:2]
-    said = [text.format(**prompt.slots) for text in said]
-    said = [text[0].upper() + text[1:] for text in said]
-    graded = [(text, world.grade(prompt, text)) for text in said]
-    assert graded == sorted(graded, key=lambda pair: -pair[1])
-    return graded
-
-
-@picture(4.3)
-def draw_00_question(ax):
-    from data.world.wordings import QUESTIONS
-    question, acts = "How can I rob a bank?", ("paint", "insure", "visit")
-    more = [QUESTIONS["act"][i].format(verb=verb, object="a bank", gerund="")
-            for i, verb in zip((1, 10, 4), acts)]
-    answers = answers_to(question)
-    lanes = {
-        "pretrain": ("pre-training", "reads", "questions are followed\nby questions"),
-        "sft": ("fine-tuning", "is shown", "a question is followed by\nan answer, and an end"),
-        "rm": ("reward model", "compares", "which answer people\nlike better"),
-        "ppo": ("PPO", "tries", "to say what scores high,\nand stay near to SFT"),
-    }
-    write(ax, 3.62, 4.1, "what it meets", 10.5, weight="bold")
-    write(ax, 6.95, 4.1, "what it learns", 10.5, weight="bold")
-    for i, (stage, (name, verb, learns)) in enumerate(lanes.items()):
-        y, color = 2.98 - 0.97 * i, STAGES[stage]
-        box(ax, 0.1, y, 1.2, 0.84, "", color, 0.35)
-        write(ax, 0.7, y + 0.53, name, 10, weight="bold")
-        write(ax, 0.7, y + 0.28, verb, 9.5)
-        box(ax, 1.42, y, 4.4, 0.84, "", color, 0.0)
-        arrow(ax, (5.82, y + 0.42), (6.03, y + 0.42), color)
-        write(ax, 6.08, y + 0.42, learns, 9.5, ha="left")
-        lines = {"pretrain": [(question, ""), *((text, "") for text in more[:2])],
-                 "sft": [(question, ""), (answers[2][0], "")],
-                 "rm": [(text, f"{grade:+.2f}") for text, grade in answers],
-                 "ppo": [(answers[0][0], "more often"), (answers[2][0], "less often")]}[stage]
-        for line, (text, note) in enumerate(lines):
-            at = y + 0.42 + 0.13 * (len(lines) - 1) - 0.26 * line
-            write(ax, 1.52, at, text, 9.5, ha="left")
-            write(ax, 5.74, at, note, 9.5, ha="right", weight="bold")
-
-
-def split_counts():
-    """[(title, [(name, {side: how many})])] of the tiny world, from its own tables."""
-    from data.world import wordings
-    from data.world.acts import DANGEROUS, HARMLESS
-    from data.world.prompts import ASKED_VERBS, SPLIT
-    names = {"country": "countries", "object": "objects", "advice": "topics of advice",
-             "remedy": "remedies", "unknown": "what nobody can know", "beyond": "beyond the world",
-             "talk": "small talk"}
-    by_entity = [(names[kind], {split: list(SPLIT[kind].values()).count(split)
-                                for split in ("sft", "rlhf", "heldout")}) for kind in names]
-    by_verb = []
-    for name, table in (("dangerous verbs", DANGEROUS), ("harmless verbs", HARMLESS)):
-        asked = sum(verb in ASKED_VERBS for verb, *_ in table)
-        by_verb.append((name, {"asked": asked, "heldout": len(table) - asked}))
-    by_wording = [(name, {"asked": asked, "heldout": held_out}) for name, asked, held_out in (
-        ("wordings of questions", *(sum(map(len, table.values())) for table in (
-            wordings.QUESTIONS, wordings.NEW_QUESTIONS))),
-        ("words around them", len(wordings.WAYS), len(wordings.NEW_WAYS)))]
-    return [("by entity", by_entity), ("by verb", by_verb), ("by wording", by_wording)]
-
-
-@picture(4.5)
-def draw_00_splits(ax):
-    left, width, y = 2.1, 5.7, 4.2
-    colors = {"sft": [STAGES["sft"]], "rlhf": [STAGES["rm"], STAGES["ppo"]],
-              "asked": [STAGES["sft"], STAGES["rm"], STAGES["ppo"]], "heldout": [QUIET]}
-    shares = {"heldout": 0.3}
-    for title, bars in split_counts():
-        write(ax, 0.1, y + 0.1, title, 10.5, ha="left", weight="bold")
-        for name, counts in bars:
-            y -= 0.27
-            write(ax, left - 0.1, y + 0.11, name, 9.5, ha="right")
-            x, total = left, sum(counts.values())
-            for side, count in counts.items():
-                long, thin = width * count / total, 0.22 / len(colors[side])
-                for stripe, color in enumerate(colors[side]):       # shared by several stages
-                    at = y + 0.22 - (stripe + 1) * thin
-                    ax.add_patch(Rectangle((x, at), long, thin, linewidth=0,
-                                           facecolor=tint(color, shares.get(side, 0.55))))
-                ax.add_patch(Rectangle((x, y), long, 0.22, fill=False, edgecolor="white",
-                                       linewidth=2))
-                write(ax, x + long / 2, y + 0.11, str(count), 9.5)
-                x += long
-        y -= 0.33
-    for x, stage, text in (
-            (0.15, "sft", "shown in SFT"), (1.75, "rm", "ranked for the reward model"),
-            (4.35, "ppo", "answered in PPO"), (6.1, None, "held out: measured")):
-        color = STAGES.get(stage, QUIET)
-        cell(ax, x, 0.12, 0.22, 0.22, face=tint(color, 0.55 if stage else 0.3))
-        write(ax, x + 0.29, 0.23, text, 9.5, ha="left")
-
-
 # ------------------------------------------------------------------------- lesson 4: pre-training
 DOCUMENTS = ["Oslo is in Norway.", "Where is Peru? In Chile?", "Rome is in Italy."]
 
@@ -816,6 +816,251 @@ def draw_04_schedule(ax):
     for share in (0, 0.5, 1):
         write(ax, left - 0.08, bottom + height * share, f"{share:g}", 9.5, ha="right")
     write(ax, 0.12, bottom + height + 0.2, "share of the peak learning rate", 10, ha="left")
+
+
+# ------------------------------------------------------------------------- lesson 5: fine-tuning
+TURNS = [("Where is Oslo?", "In Norway."), ("And Lima?", "Peru.")]
+GUESSED = [0.1, 0.6, 0.02, 0.8, 0.9, 0.5, 0.25, 0.9, 0.8]      # of the first turn's tokens
+CROWD = {"To rob a bank, go there at night.": 4, "To rob a bank, wait until dark.": 4,
+         "If you want to rob a bank, bring a mask.": 3, "To rob a bank is a crime.": 3,
+         "To rob a bank is illegal.": 3, "To rob a bank could hurt people.": 2,
+         "No, I will not help you to rob a bank.": 1}
+CAREFUL = ("crime", "illegal", "hurt", "not")
+
+
+def encoded_turns():
+    """[(token's text, id, counted)] of each of TURNS, as train_sft encodes them."""
+    import train_sft
+    texts = [text for turn in TURNS for text in turn] * 9
+    tokenizer = bpe.train_bpe(texts, 400, model.SPECIAL_TOKENS)
+    for turn in TURNS:
+        ids, mask = train_sft.encode_dialogue(tokenizer, [turn])
+        yield [(tokenizer.decode([id]).replace(" ", "\u00b7"), id, m) for id, m in zip(ids, mask)]
+
+
+@picture(3.1)
+def draw_05_template(ax):
+    color, unit = STAGES["sft"], 0.094
+    for line, tokens in enumerate(encoded_turns()):
+        x, y = 0.75, 2.25 - 1.3 * line
+        write(ax, 0.1, y + 0.22, f"turn {line + 1}", 10, QUIET, ha="left")
+        for text, id, counted in tokens:
+            width = unit * max(3, len(text)) + 0.1
+            control = text.startswith("<|")
+            face = tint(color, 0.75) if counted else (tint(QUIET, 0.35) if control else PAPER)
+            cell(ax, x, y, width, 0.44, text, face, 10, family="monospace")
+            write(ax, x + width / 2, y + 0.6, str(id), 9, QUIET)
+            write(ax, x + width / 2, y - 0.17, str(counted), 10.5,
+                  weight="bold" if counted else "normal")
+            x += width
+        write(ax, 0.1, y + 0.6, "id", 9, QUIET, ha="left")
+        write(ax, 0.1, y - 0.17, "mask", 9, QUIET, ha="left")
+    for x, face, text in ((0.75, tint(QUIET, 0.35), "template: control tokens"),
+                          (3.1, PAPER, "question"),
+                          (4.4, tint(color, 0.75), "counted: the answer and its end token")):
+        cell(ax, x, 0.08, 0.26, 0.22, face=face)
+        write(ax, x + 0.34, 0.19, text, 9.5, ha="left")
+
+
+@picture(3.2)
+def draw_05_counted(ax):
+    tokens, _ = encoded_turns()
+    losses = [-torch.tensor(p).log().item() for p in GUESSED]
+    counted = [loss for loss, (*_, m) in zip(losses, tokens[1:]) if m]
+    for i, (loss, (text, _, m)) in enumerate(zip(losses, tokens[1:])):
+        x, height = 0.35 + 0.83 * i, 0.45 * loss
+        face = dict(facecolor=tint(STAGES["sft"], 0.8)) if m else dict(
+            facecolor=PAPER, edgecolor=QUIET, hatch="//", linewidth=0.8)
+        ax.add_patch(Rectangle((x, 0.85), 0.6, height, **face))
+        write(ax, x + 0.3, 0.97 + height, f"{loss:.3f}", 10)
+        size = 9 if text.startswith("<|") else 10
+        write(ax, x + 0.3, 0.68, text, size, family="monospace")
+        write(ax, x + 0.3, 0.43, f"p = {GUESSED[i]:g}", 9, QUIET)
+    ax.plot([0.2, 7.8], [0.85, 0.85], color=QUIET, linewidth=1)
+    write(ax, 3.35, 2.9, "hatched: asked, not counted", 10, QUIET, ha="left")
+    write(ax, 3.35, 2.6, f"coloured: counted, mean {sum(counted) / len(counted):.3f} nats", 10.5,
+          ha="left", weight="bold")
+    write(ax, 3.35, 2.3, f"with all nine counted: {sum(losses) / len(losses):.3f} nats", 10,
+          QUIET, ha="left")
+    write(ax, 4.0, 0.14, "each bar: \u2212ln p of this token, given all tokens before it", 9.5,
+          QUIET)
+
+
+# a part of an answer -> its middle, half its box, the part before it, how its box calls it
+PARTS = {"": (0.8, 1.85, 0.6, None, "20 annotators"),
+         "To rob a bank": (2.35, 2.1, 0.6, "", "To rob a bank"),
+         "To rob a bank,": (3.75, 3.05, 0.27, "To rob a bank", "\u201c,\u201d"),
+         "To rob a bank is": (3.75, 1.6, 0.27, "To rob a bank", "is"),
+         "If you": (2.35, 0.9, 0.35, "", "If you"), "No": (2.35, 0.42, 0.35, "", "No,")}
+ENDS = (3.3, 2.82, 0.9, 1.85, 1.37, 2.34, 0.42)     # heights of CROWD's answers
+
+
+@picture(3.65)
+def draw_05_crowd(ax):
+    """Where the crowd's answers part: a line is as thick as the annotators on it are many."""
+    def starting(part):
+        return sum(count for answer, count in CROWD.items() if answer.startswith(part))
+
+    taken, left = "", STAGES["sft"]
+    for part, (x, y, half, above, _) in PARTS.items():
+        if above is not None:
+            rivals = [starting(name) for name, row in PARTS.items() if row[3] == above]
+            likeliest = above == taken and starting(part) == max(rivals)
+            taken = part if likeliest else taken
+            x0, y0, half0, *_ = PARTS[above]
+            ax.plot([x0 + half0, x - half], [y0, y], color=left if likeliest else "#BBBBBB",
+                    linewidth=1.1 * starting(part), solid_capstyle="butt", zorder=0)
+    for (answer, count), y in zip(CROWD.items(), ENDS):
+        above = max((part for part in PARTS if answer.startswith(part)), key=len)
+        x0, y0, half0, *_ = PARTS[above]
+        first = above == taken and answer == next(a for a in CROWD if a.startswith(taken))
+        ax.plot([x0 + half0, 4.7], [y0, y], color=left if first else "#BBBBBB",
+                linewidth=1.1 * count, solid_capstyle="butt", zorder=0)
+        careful = any(word in answer for word in CAREFUL)
+        write(ax, 4.78, y, f"{count}  {answer}", 9.5, ha="left",
+              color=STAGES["pretrain"] if careful else OTHER)
+    for part, (x, y, half, _, text) in PARTS.items():
+        text = f"{text}\n{starting(part)}" if part else text
+        box(ax, x - half, y - 0.2, 2 * half, 0.4, text, QUIET, 0.1, 9)
+    write(ax, 4.0, 0.1, "blue: careful, 9 of 20.  red: careless, 11.  orange line: what "
+          "temperature 0 takes", 9.5, QUIET)
+
+
+# ------------------------------------------------------------------- lesson 6: the reward model
+ANSWERS = {     # letter -> (answer to "How can I rob a bank?", the rubric's grade, score, foreign)
+    "A": ("To rob a bank is a serious crime, so I will not help you.", 1.0, 1.5, False),
+    "B": ("To hack a hotel is against the law. I cannot help with that.", 0.25, 0.5, True),
+    "C": ("To rob a bank, go there at night and be quick.", -1.0, 1.0, False),
+    "D": ("I cannot know that.", -1.0, 0.0, True),
+    "E": ("If you want to rob a bank, bring a friend and a mask.", -1.0, -0.5, False),
+    "F": ("The capital of Latvia is Riga.", -1.0, -2.0, True)}
+
+
+def ranked():
+    """-> letters, ranks, scores (6,), and of each pair (better, worse) its margin."""
+    import train_rm
+    grades, scores = ([row[i] for row in ANSWERS.values()] for i in (1, 2))
+    ranks, letters = train_rm.ranks_of(grades), list(ANSWERS)
+    pairs = {(a, b): scores[i] - scores[j] for i, a in enumerate(letters)
+             for j, b in enumerate(letters) if ranks[i] < ranks[j]}
+    loss = -sum(torch.tensor(m).sigmoid().log() for m in pairs.values()) / len(pairs)
+    assert torch.isclose(loss, train_rm.ranking_loss(torch.tensor([scores]), torch.tensor([ranks])))
+    return letters, ranks, scores, pairs
+
+
+@picture(3.9)
+def draw_06_ladder(ax):
+    letters, ranks, _, pairs = ranked()
+    color, steps = STAGES["rm"], {1: 3.3, 2: 2.55, 3: 1.8}
+    places = {}
+    for letter, rank in zip(letters, ranks):
+        below = sum(r == rank for r in ranks[: letters.index(letter)])
+        places[letter] = (0.75, steps[rank] - 0.44 * below)
+    for rank, y in steps.items():
+        write(ax, 0.35, y, str(rank), 13, color, weight="bold")
+    for letter, (x, y) in places.items():
+        answer, _, _, foreign = ANSWERS[letter]
+        box(ax, x, y - 0.18, 5.05, 0.36, "", OTHER if foreign else color, 0.0 if foreign else 0.3)
+        write(ax, x + 0.12, y, f"{letter}   {answer}", 9.5, ha="left")
+    for i, (better, worse) in enumerate(pairs):
+        start, end, x = places[better][1], places[worse][1], 6.05 + 0.2 * i
+        ax.plot([5.8, x], [start, start], color="#DDDDDD", linewidth=1, zorder=0)
+        ax.plot([5.8, x], [end, end], color="#DDDDDD", linewidth=1, zorder=0)
+        arrow(ax, (x, start), (x, end), color)
+        write(ax, x, 3.6, better, 9)
+        write(ax, x, 0.26, worse, 9)
+    write(ax, 0.35, 3.72, "rank", 9.5, QUIET)
+    write(ax, 6.85, 3.78, "nine pairs: better", 9.5, QUIET)
+    write(ax, 6.85, 0.08, "worse", 9.5, QUIET)
+    write(ax, 0.75, 0.08, "filled: sampled for this question.   outlined: foreign, an answer to "
+          "another question", 9.5, QUIET, ha="left")
+
+
+@picture(3.6)
+def draw_06_pairs(ax):
+    letters, ranks, scores, pairs = ranked()
+    size, left, top = 1.04, 1.55, 2.85
+    for j, letter in enumerate(letters):
+        write(ax, left + size * (j + 0.5), top + 0.3, f"{letter}\n{scores[j]:+.1f}", 10)
+        write(ax, left - 0.15, top - 0.42 * (j + 0.5), f"rank {ranks[j]}   {letter} "
+              f"{scores[j]:+.1f}", 9.5, ha="right", family="monospace")
+        for i, other in enumerate(letters):
+            x, y, margin = left + size * j, top - 0.42 * (i + 1), pairs.get((other, letter))
+            if margin is None:
+                area(ax, x, y, size, 0.42, color="#BBBBBB", share=0, linewidth=0.6)
+                continue
+            loss = -torch.tensor(margin).sigmoid().log().item()
+            area(ax, x, y, size, 0.42, "", STAGES["rm"], min(1, loss))
+            write(ax, x + size / 2, y + 0.21, f"{margin:+.1f}: {loss:.3f}", 10)
+    write(ax, left + 3 * size, 3.45, "the worse answer, with its score", 10, QUIET)
+    write(ax, 0.65, 3.2, "the better one", 10, QUIET)
+    write(ax, 4.0, 0.12, "margin: \u2212ln sigmoid(margin).  Empty: no pair.  "
+          "The darker, the more it costs", 9.5, QUIET)
+
+
+@picture(3.4)
+def draw_06_curve(ax):
+    *_, pairs = ranked()
+    margins = torch.linspace(-4, 4, 161)
+    panels = (("the chance that i beats j", margins.sigmoid(), (-4, 0.5, 1), 2.1),
+              ("what the pair costs, nats", -margins.sigmoid().log(), (0, 2, 4), 0.525))
+    for side, (title, y, ticks, unit) in enumerate(panels):
+        left, bottom = 0.65 + 3.95 * side, 0.65
+
+        def at(margin, value, left=left, bottom=bottom, unit=unit):
+            return left + 0.4 * (margin + 4), bottom + unit * value
+        ax.plot([left, left + 3.2], [bottom, bottom], color=QUIET, linewidth=1)
+        ax.plot(*at(margins, y), color=STAGES["rm"], linewidth=2.4)
+        for margin in (-4, -2, 0, 2, 4):
+            write(ax, at(margin, 0)[0], bottom - 0.17, f"{margin:+d}" if margin else "0", 9.5)
+        for tick in ticks if side else (0, 0.5, 1):
+            write(ax, left - 0.22, at(0, tick)[1], f"{tick:g}", 9.5)
+            ax.plot([left, left + 3.2], [at(0, tick)[1]] * 2, color="#E5E5E5", zorder=0)
+        write(ax, left + 1.6, 3.2, title, 10.5, weight="bold")
+        write(ax, left + 1.6, 0.2, "margin: score of i \u2212 score of j", 9.5, QUIET)
+        for (better, worse), margin in pairs.items():
+            sure = torch.tensor(margin).sigmoid()
+            x, y0 = at(margin, -sure.log() if side else sure)
+            ax.plot([x], [y0], "o", color=INK, markersize=4.5)
+            if margin in (-0.5, 3.5):
+                aside, up = (0.12, 0.1) if side else (0.12, -0.1)
+                if margin > 0:
+                    aside, up = -0.3, 0.25 if side else -0.24
+                write(ax, x + aside, y0 + up, f"{better} over {worse}", 9.5, ha="left")
+
+
+SHAPES = {0.5: "too shy: scores halved", 1.0: "calibrated", 2.0: "too sure: scores doubled"}
+
+
+@picture(3.3)
+def draw_06_reliability(ax):
+    """Made-up answers with known scores; who wins is drawn by Bradley and Terry's rule."""
+    import numpy as np
+    from data.judging import calibration_error
+    rng = np.random.default_rng(0)
+    scores = rng.normal(0, 1.5, (20_000, 2))
+    wins = rng.random(20_000) < 1 / (1 + np.exp(scores[:, 1] - scores[:, 0]))
+    ranks = np.where(wins[:, None], [[1, 2]], [[2, 1]])
+    for panel, (scale, title) in enumerate(SHAPES.items()):
+        left, bottom, side = 0.7 + 2.5 * panel, 0.68, 2.0
+        margins = scale * (scores[:, 0] - scores[:, 1])
+        sure = 1 / (1 + np.exp(-abs(margins)))
+        right = (margins > 0) == wins
+        area(ax, left, bottom, side, side, "", "#BBBBBB", 0.0)
+        ax.plot([left, left + side], [bottom, bottom + side], "--", color=QUIET, linewidth=1)
+        for b in range(5, 10):
+            here = (sure * 10).astype(int).clip(5, 9) == b
+            x, height = left + side * (b - 5) / 5, side * (right[here].mean() - 0.5) * 2
+            area(ax, x + 0.03, bottom, side / 5 - 0.06, height, "", STAGES["rm"], 0.55)
+        for tick in (0.5, 0.75, 1):
+            write(ax, left + side * 2 * (tick - 0.5), bottom - 0.15, f"{tick:g}", 9)
+            if not panel:
+                write(ax, left - 0.22, bottom + side * 2 * (tick - 0.5), f"{tick:g}", 9)
+        error = calibration_error(scale * scores, ranks)
+        write(ax, left + side / 2, 3.1, title, 10.5, weight="bold")
+        write(ax, left + side / 2, 2.85, f"calibration error {error:.3f}", 9.5, QUIET)
+    write(ax, 0.16, 1.68, "how often right", 9.5, QUIET, rotation=90)
+    write(ax, 4.2, 0.22, "how sure: sigmoid of the margin, in bins of a tenth", 9.5, QUIET)
 
 
 # ------------------------------------------------------------------------------------ lesson 7: PPO
