@@ -103,6 +103,105 @@ def draw_00_pipeline(ax):
     write(ax, 4.0, 0.16, "bpe.py, model.py and kernels/ are the same in all four", 9.5, QUIET)
 
 
+# ---------------------------------------------------------- lesson 0: one question, and the splits
+def answers_to(question):
+    """[(answer of a careful or a careless annotator, the rubric's grade)], best first."""
+    from data import world
+    from data.world.wordings import CARELESS, GOOD
+    prompt = world.find_prompt(question)
+    said = GOOD[prompt.kind][:1] + ["I cannot help you with that."] + CARELESS[prompt.kind][1:2]
+    said = [text.format(**prompt.slots) for text in said]
+    said = [text[0].upper() + text[1:] for text in said]
+    graded = [(text, world.grade(prompt, text)) for text in said]
+    assert graded == sorted(graded, key=lambda pair: -pair[1])
+    return graded
+
+
+@picture(4.3)
+def draw_00_question(ax):
+    from data.world.wordings import QUESTIONS
+    question, acts = "How can I rob a bank?", ("paint", "insure", "visit")
+    more = [QUESTIONS["act"][i].format(verb=verb, object="a bank", gerund="")
+            for i, verb in zip((1, 10, 4), acts)]
+    answers = answers_to(question)
+    lanes = {
+        "pretrain": ("pre-training", "reads", "questions are followed\nby questions"),
+        "sft": ("fine-tuning", "is shown", "a question is followed by\nan answer, and an end"),
+        "rm": ("reward model", "compares", "which answer people\nlike better"),
+        "ppo": ("PPO", "tries", "to say what scores high,\nand stay near to SFT"),
+    }
+    write(ax, 3.62, 4.1, "what it meets", 10.5, weight="bold")
+    write(ax, 6.95, 4.1, "what it learns", 10.5, weight="bold")
+    for i, (stage, (name, verb, learns)) in enumerate(lanes.items()):
+        y, color = 2.98 - 0.97 * i, STAGES[stage]
+        box(ax, 0.1, y, 1.2, 0.84, "", color, 0.35)
+        write(ax, 0.7, y + 0.53, name, 10, weight="bold")
+        write(ax, 0.7, y + 0.28, verb, 9.5)
+        box(ax, 1.42, y, 4.4, 0.84, "", color, 0.0)
+        arrow(ax, (5.82, y + 0.42), (6.03, y + 0.42), color)
+        write(ax, 6.08, y + 0.42, learns, 9.5, ha="left")
+        lines = {"pretrain": [(question, ""), *((text, "") for text in more[:2])],
+                 "sft": [(question, ""), (answers[2][0], "")],
+                 "rm": [(text, f"{grade:+.2f}") for text, grade in answers],
+                 "ppo": [(answers[0][0], "more often"), (answers[2][0], "less often")]}[stage]
+        for line, (text, note) in enumerate(lines):
+            at = y + 0.42 + 0.13 * (len(lines) - 1) - 0.26 * line
+            write(ax, 1.52, at, text, 9.5, ha="left")
+            write(ax, 5.74, at, note, 9.5, ha="right", weight="bold")
+
+
+def split_counts():
+    """[(title, [(name, {side: how many})])] of the tiny world, from its own tables."""
+    from data.world import wordings
+    from data.world.acts import DANGEROUS, HARMLESS
+    from data.world.prompts import ASKED_VERBS, SPLIT
+    names = {"country": "countries", "object": "objects", "advice": "topics of advice",
+             "remedy": "remedies", "unknown": "what nobody can know", "beyond": "beyond the world",
+             "talk": "small talk"}
+    by_entity = [(names[kind], {split: list(SPLIT[kind].values()).count(split)
+                                for split in ("sft", "rlhf", "heldout")}) for kind in names]
+    by_verb = []
+    for name, table in (("dangerous verbs", DANGEROUS), ("harmless verbs", HARMLESS)):
+        asked = sum(verb in ASKED_VERBS for verb, *_ in table)
+        by_verb.append((name, {"asked": asked, "heldout": len(table) - asked}))
+    by_wording = [(name, {"asked": asked, "heldout": held_out}) for name, asked, held_out in (
+        ("wordings of questions", *(sum(map(len, table.values())) for table in (
+            wordings.QUESTIONS, wordings.NEW_QUESTIONS))),
+        ("words around them", len(wordings.WAYS), len(wordings.NEW_WAYS)))]
+    return [("by entity", by_entity), ("by verb", by_verb), ("by wording", by_wording)]
+
+
+@picture(4.5)
+def draw_00_splits(ax):
+    left, width, y = 2.1, 5.7, 4.2
+    colors = {"sft": [STAGES["sft"]], "rlhf": [STAGES["rm"], STAGES["ppo"]],
+              "asked": [STAGES["sft"], STAGES["rm"], STAGES["ppo"]], "heldout": [QUIET]}
+    shares = {"heldout": 0.3}
+    for title, bars in split_counts():
+        write(ax, 0.1, y + 0.1, title, 10.5, ha="left", weight="bold")
+        for name, counts in bars:
+            y -= 0.27
+            write(ax, left - 0.1, y + 0.11, name, 9.5, ha="right")
+            x, total = left, sum(counts.values())
+            for side, count in counts.items():
+                long, thin = width * count / total, 0.22 / len(colors[side])
+                for stripe, color in enumerate(colors[side]):       # shared by several stages
+                    at = y + 0.22 - (stripe + 1) * thin
+                    ax.add_patch(Rectangle((x, at), long, thin, linewidth=0,
+                                           facecolor=tint(color, shares.get(side, 0.55))))
+                ax.add_patch(Rectangle((x, y), long, 0.22, fill=False, edgecolor="white",
+                                       linewidth=2))
+                write(ax, x + long / 2, y + 0.11, str(count), 9.5)
+                x += long
+        y -= 0.33
+    for x, stage, text in (
+            (0.15, "sft", "shown in SFT"), (1.75, "rm", "ranked for the reward model"),
+            (4.35, "ppo", "answered in PPO"), (6.1, None, "held out: measured")):
+        color = STAGES.get(stage, QUIET)
+        cell(ax, x, 0.12, 0.22, 0.22, face=tint(color, 0.55 if stage else 0.3))
+        write(ax, x + 0.29, 0.23, text, 9.5, ha="left")
+
+
 # -------------------------------------------------------------------------- lesson 1: the tokenizer
 PIECES = {b"ban": 2, b"bank": 7, b"tank": 4, b"bar": 6, b"banks": 3}
 SENTENCE = "How can I open a bank account in Liechtenstein?"
@@ -581,6 +680,144 @@ def draw_03_passes(ax):
         write(ax, right, top + 0.12, "program_id(0)", 9, QUIET, ha="right")
 
 
+# ------------------------------------------------------------------------- lesson 4: pre-training
+DOCUMENTS = ["Oslo is in Norway.", "Where is Peru? In Chile?", "Rome is in Italy."]
+
+
+@picture(3.9)
+def draw_04_rows(ax):
+    from data.shards import Shards, sample_rows
+    tokenizer = bpe.train_bpe(DOCUMENTS * 40, 300, [model.END])
+    ids, end = tokenizer.encode_corpus(DOCUMENTS), tokenizer.special_tokens[model.END]
+    texts = ["end" if id == end else tokenizer.decode([id]) for id in ids.tolist()]
+    widths = [0.074 * len(text) + 0.13 for text in texts]
+    lefts = [0.12 + sum(widths[:i]) for i in range(len(texts))]
+    document = [int((ids[:i] == end).sum()) for i in range(len(ids))]
+    colors = [ONE, STAGES["pretrain"], "#999999"]
+
+    def strip(y, places, shift=0.0):
+        for i in places:
+            face = INK if texts[i] == "end" else tint(colors[document[i]], 0.4)
+            cell(ax, lefts[i] + shift, y, widths[i], 0.34, texts[i].strip(), face, 9,
+                 color="white" if texts[i] == "end" else INK)
+    write(ax, 0.12, 3.74, "three documents, one behind the other", 10, QUIET, ha="left")
+    strip(3.28, range(len(texts)))
+    T = 6
+    rows = sample_rows(Shards([ids]), 3, T, torch.Generator().manual_seed(6))
+    write(ax, 0.12, 2.98, f"three rows of T + 1 = {T + 1} tokens, drawn by sample_rows: they begin "
+          "anywhere", 10, QUIET, ha="left")
+    spans = []
+    for line, row in enumerate(rows.tolist()):
+        start = next(i for i in range(len(ids)) if ids[i : i + T + 1].tolist() == row)
+        spans.append(range(start, start + T + 1))
+        strip(2.5 - 0.4 * line, spans[-1])
+    longest = max(spans, key=lambda span: sum(widths[i] for i in span))
+    shift = 1.25 - lefts[longest[0]]
+    write(ax, 0.12, 1.3, "one row teaches T guesses at once", 10, QUIET, ha="left")
+    for y, name, places in ((0.82, "token", longest[:-1]), (0.2, "next token", longest[1:])):
+        write(ax, 1.1, y + 0.17, name, 10, ha="right")
+        for i, text in enumerate(texts[place] for place in places):
+            face = INK if text == "end" else tint(colors[document[places[i]]], 0.4)
+            cell(ax, 1.25 + 0.95 * i, y, 0.9, 0.34, text.strip(), face, 9.5,
+                 color="white" if text == "end" else INK)
+            if name == "token":
+                arrow(ax, (1.7 + 0.95 * i, 0.8), (1.7 + 0.95 * i, 0.57))
+
+
+TWO_TEXTS = ("The capital of France is Paris and Paris is large",
+             "The capital of France is Paris and Paris is old")
+
+
+@picture(3.7)
+def draw_04_duplicates(ax):
+    from data.duplicates import SHINGLE
+    from data.world.dirt import shingle_jaccard
+    words = [text.split() for text in TWO_TEXTS]
+    runs = [[words[side][i : i + SHINGLE] for i in range(len(words[side]) - SHINGLE + 1)]
+            for side in (0, 1)]
+    left, step = 0.12, 0.44
+    write(ax, 2.3, 3.52, f"two texts and their shingles, runs of {SHINGLE} words", 10.5,
+          weight="bold")
+    both = [run for run in runs[0] if run in runs[1]]
+    for side in (0, 1):
+        top = 3.06 - 1.5 * side
+        for i, word in enumerate(words[side]):
+            color = OTHER if word != words[1 - side][i] else INK
+            write(ax, left + step * (i + 0.5), top + (0.1 if i % 2 else -0.08), word, 9.5, color)
+        for i, shingle in enumerate(runs[side]):
+            color = ONE if shingle in both else OTHER
+            ax.add_patch(Rectangle((left + step * i, top - 0.37 - 0.14 * i), step * SHINGLE - 0.06,
+                                   0.1, facecolor=tint(color, 0.8)))
+    total = len(runs[0]) + len(runs[1]) - len(both)
+    assert abs(shingle_jaccard(*TWO_TEXTS) - len(both) / total) < 1e-9
+    write(ax, 2.3, 0.14, f"{len(both)} are in both, {total} in all: J = {len(both)}/{total} = "
+          f"{len(both) / total:.2f}", 10)
+    chance_of_candidates(ax, 5.25, 0.62, 2.55, 2.5)
+
+
+def chance_of_candidates(ax, left, bottom, width, height):
+    """How likely two texts share three bands or more, by their J: the formula, and real texts."""
+    from math import comb
+
+    from data.duplicates import BAND_ROWS, JACCARD, N_BANDS, SHINGLE, fingerprint
+
+    def chance(J):
+        p = J**BAND_ROWS
+        return 1 - sum(comb(N_BANDS, k) * p**k * (1 - p) ** (N_BANDS - k) for k in range(3))
+    xs = [i / 100 for i in range(101)]
+    ax.plot([left, left, left + width], [bottom + height, bottom, bottom], color=INK, linewidth=1)
+    ax.plot([left + width * x for x in xs], [bottom + height * chance(x) for x in xs], color=ONE,
+            linewidth=2.5)
+    ax.plot([left + width * JACCARD] * 2, [bottom, bottom + height], color=OTHER, linestyle="--")
+    write(ax, left + width * JACCARD + 0.06, bottom + 0.4, f"J = {JACCARD}", 9.5, OTHER,
+          ha="left", rotation=90)
+    for changed in range(4, 60, 8):             # a text of 64 words, so many of its last are others
+        J = (64 - SHINGLE + 1 - changed) / (64 - SHINGLE + 1 + changed)
+        found = 0
+        for trial in range(40):
+            text = [f"w{trial}x{i}" for i in range(64)]
+            other = text[: 64 - changed] + [f"v{trial}x{i}" for i in range(changed)]
+            one, two = (fingerprint(" ".join(words))[1] for words in (text, other))
+            found += int((one == two).sum()) >= 3
+        ax.plot([left + width * J], [bottom + height * found / 40], "o", color=INK, markersize=5)
+    for x in (0, 0.5, 1):
+        write(ax, left + width * x, bottom - 0.14, f"{x:g}", 9.5)
+        write(ax, left - 0.06, bottom + height * x, f"{x:.0%}", 9.5, ha="right")
+    write(ax, left + width / 2, bottom - 0.42, "J of two texts", 10)
+    write(ax, left + width / 2, bottom + height + 0.4, "three bands or more agree", 10.5,
+          weight="bold")
+
+
+@picture(2.8)
+def draw_04_schedule(ax):
+    from train_pretrain import Config
+    config = Config()
+    steps, warmup, left, bottom, width, height = config.steps, config.warmup, 1.0, 0.6, 6.6, 1.85
+    ax.plot([left, left, left + width], [bottom + height, bottom, bottom], color=INK, linewidth=1)
+    for fall, color, text, at in (("linear", STAGES["pretrain"], "linear (default): to zero", 470),
+                                  ("cosine", OTHER, "cosine: to a tenth", 470)):
+        shares = [model.schedule(step, steps, warmup, fall, way=step / steps)
+                  for step in range(steps)]
+        ax.plot([left + width * step / steps for step in range(steps)],
+                [bottom + height * share for share in shares], color=color, linewidth=2.5)
+        y = bottom + height * shares[at]
+        dx, ha = (0.2, "left") if fall == "cosine" else (-0.25, "right")
+        if fall == "linear":
+            at, y = 300, bottom + height * shares[300] - 0.2
+        write(ax, left + width * at / steps + dx, y + (0.12 if fall == "cosine" else 0), text, 10,
+              color, ha=ha)
+    ax.plot([left + width * warmup / steps] * 2, [bottom, bottom + height], color=QUIET,
+            linestyle=":")
+    write(ax, left + width * warmup / steps + 0.08, bottom + 0.2, f"warm-up: {warmup} steps", 9.5,
+          QUIET, ha="left")
+    for step in (0, steps // 2, steps):
+        write(ax, left + width * step / steps, bottom - 0.17, f"{step}", 9.5)
+    write(ax, left + width / 2, bottom - 0.42, "step", 10)
+    for share in (0, 0.5, 1):
+        write(ax, left - 0.08, bottom + height * share, f"{share:g}", 9.5, ha="right")
+    write(ax, 0.12, bottom + height + 0.2, "share of the peak learning rate", 10, ha="left")
+
+
 # ------------------------------------------------------------------------- lesson 5: fine-tuning
 TURNS = [("Where is Oslo?", "In Norway."), ("And Lima?", "Peru.")]
 GUESSED = [0.1, 0.6, 0.02, 0.8, 0.9, 0.5, 0.25, 0.9, 0.8]      # of the first turn's tokens
@@ -824,6 +1061,8 @@ def draw_06_reliability(ax):
         write(ax, left + side / 2, 2.85, f"calibration error {error:.3f}", 9.5, QUIET)
     write(ax, 0.16, 1.68, "how often right", 9.5, QUIET, rotation=90)
     write(ax, 4.2, 0.22, "how sure: sigmoid of the margin, in bins of a tenth", 9.5, QUIET)
+
+
 # ------------------------------------------------------------------------------------ lesson 7: PPO
 @picture(4.9)
 def draw_07_networks(ax):

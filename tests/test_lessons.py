@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "lessons"
 LESSONS = sorted(FOLDER.glob("0*.md"))
 TEXTS = [*sorted(FOLDER.glob("*.md")), *sorted(FOLDER.glob("*/*.md"))]
-WHOLE = ["01_bpe", "02_model", "03_kernels", "05_sft", "06_reward_model", "07_ppo"]
+WHOLE = [path.stem for path in LESSONS]
 MODULES = ("bpe|model|run|data|kernels|"
            "train_pretrain|train_sft|train_rm|train_ppo")
 BLOCK = re.compile(r"^( *)```(python|text|console)\n(.*?)^ *```", re.M | re.S)

@@ -284,7 +284,7 @@ def test_the_held_out_loss_is_that_of_the_answers_and_their_ends(base, tokenizer
     nats = loss * rows[1].sum().item()
     length = len(INDIA[1]) + 2 * len(SHIP[1])
     assert figures["heldout_bits_per_byte"] == pytest.approx(nats / length / 0.693147, rel=1e-4)
-    assert [row["prompt"] for row in said] == [[*INDIA, SHIP[0]], SHIP[0]] * 2 + [[*INDIA, SHIP[0]]]
+    assert [row["prompt"] for row in said] == [[*INDIA, SHIP[0]], SHIP[0]]      # each once
     assert said[0]["answer"] == ask(model, tokenizer, [[*INDIA, SHIP[0]]],
                                     model.config.block_size // 2)[0][0]
 
