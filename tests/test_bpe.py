@@ -315,18 +315,18 @@ def test_a_tokenizer_survives_pickling(tokenizer, text):
     assert pickle.loads(pickle.dumps(tokenizer)).encode(text) == tokenizer.encode(text)
 
 
-LETTERS = "".join(random.Random(7).choices("abcdefghijklmnopqrstuvwxyz", k=1_000_000))
+LETTERS = "".join(random.Random(7).choices("abcdefghijklmnopqrstuvwxyz", k=300_000))
 
 
-@pytest.mark.parametrize("piece", ["a" * 1_000_000, LETTERS], ids=["one letter", "random letters"])
-def test_a_megabyte_without_a_space_takes_seconds(tokenizer, piece):
+@pytest.mark.parametrize("piece", ["a" * 300_000, LETTERS], ids=["one letter", "random letters"])
+def test_a_long_text_without_a_space_takes_seconds(tokenizer, piece):
     start = time.process_time()
     assert tokenizer.decode(tokenizer.encode(piece)) == piece
     trained = train_bpe([piece], 300)
     assert trained.n_vocab > 260
     parts = (piece[i : i + 10] for i in range(0, 200_000, 10))
     assert list(itertools.islice(trained.encode_iterable(parts), 3))
-    assert time.process_time() - start < 20
+    assert time.process_time() - start < 6
 
 
 def test_a_control_string_is_ordinary_text_unless_allowed(tokenizer):

@@ -76,19 +76,20 @@ def run_command(line, folder):
     return done.returncode, done.stdout, done.stderr
 
 
-def blocks_of(lesson):
+def blocks_of(lesson, answers):
     """(language, block) of a lesson and then of its model answers, which use its names."""
-    paths = [path for path in (lesson, FOLDER / "answers" / lesson.name) if path.exists()]
+    paths = [lesson, FOLDER / "answers" / lesson.name][: 1 + answers]
     for source in (path.read_text(encoding="utf-8") for path in paths):
         for _, language, block in BLOCK.findall(source):
             yield language, textwrap.dedent(block)
 
 
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda path: path.stem)
-def test_the_blocks_of_a_lesson_print_what_it_says(lesson, checkout, monkeypatch):
+def test_the_blocks_of_a_lesson_print_what_it_says(lesson, checkout, monkeypatch, pytestconfig):
+    """Those of its model answers, too, with --assignments."""
     monkeypatch.chdir(checkout)
     namespace, printed = {}, ""
-    for language, block in blocks_of(lesson):
+    for language, block in blocks_of(lesson, pytestconfig.getoption("--assignments")):
         if language == "python":
             with contextlib.redirect_stdout(io.StringIO()) as out:
                 exec(block, namespace)
