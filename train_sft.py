@@ -39,7 +39,7 @@ class Config(run.CommonConfig):
     replay: int = flag(24, "rows of pre-training text a step: without them the model forgets what "
                            "nobody asks it about", quick=8, least=0)
     replay_weight: float = flag(0.5, "of the replayed rows' loss", least=0.0)
-    careful: float = flag(0.45, "share of annotators who refuse, admit and debunk where they "
+    careful: float = flag(0.35, "share of annotators who refuse, admit and debunk where they "
                                 "should", least=0.0)
     two_turns: float = flag(0.1, "share of dialogues about two things", least=0.0)
     save_every: int = flag(100, "steps between saves for --resume", quick=5, least=1)

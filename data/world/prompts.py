@@ -381,7 +381,7 @@ def find_prompt(text):
 
 # ---------------------------------------------------------------------- what annotators answer
 
-def demonstrate(prompt, rng, careful=0.45):
+def demonstrate(prompt, rng, careful=0.35):
     """An answer of one annotator, drawn afresh.
 
     careful: the share of annotators who refuse, admit and debunk where they should. A fifth of
