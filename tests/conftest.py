@@ -39,9 +39,9 @@ def pytest_addoption(parser):
                      help="the longest that a test may take (with --submission 60, else no limit)")
 
 
-    parser.addoption("--assignments", action="store_true",
-                     help="prove each part of each assignment, too, and grade a made-up class of "
-                          "30 (some ten minutes)")
+    parser.addoption("--all", action="store_true",
+                     help="what takes long, too: each part of each assignment, a made-up class of "
+                          "30, all blocks of lessons and model answers (some fifteen minutes)")
 
 
 def file_of_ours(path):

@@ -1,5 +1,5 @@
 """Assignments: what is handed out holds no solution; our own code earns all points, a stub none,
-and each seeded bug is caught by the test that is named. The long proofs run with --assignments."""
+and each seeded bug is caught by the test that is named. The long proofs run with --all."""
 import csv
 import functools
 import json
@@ -42,8 +42,8 @@ def hole_of(number, part):
 
 @pytest.fixture(scope="module")
 def long(request):
-    if not request.config.getoption("--assignments"):
-        pytest.skip("takes minutes: --assignments")
+    if not request.config.getoption("--all"):
+        pytest.skip("takes minutes: --all")
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,7 @@ FOLDER = ROOT / "lessons"
 LESSONS = sorted(FOLDER.glob("0*.md"))
 TEXTS = [*sorted(FOLDER.glob("*.md")), *sorted(FOLDER.glob("*/*.md"))]
 WHOLE = [path.stem for path in LESSONS]
+LONG = ["01_bpe", "02_model", "03_kernels", "05_sft"]       # blocks of 4 to 9 seconds each
 MODULES = ("bpe|model|run|data|kernels|"
            "train_pretrain|train_sft|train_rm|train_ppo")
 BLOCK = re.compile(r"^( *)```(python|text|console)\n(.*?)^ *```", re.M | re.S)
@@ -86,10 +87,13 @@ def blocks_of(lesson, answers):
 
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda path: path.stem)
 def test_the_blocks_of_a_lesson_print_what_it_says(lesson, checkout, monkeypatch, pytestconfig):
-    """Those of its model answers, too, with --assignments."""
+    """Those of its model answers, and of lessons whose blocks take long, with --all."""
+    everything = pytestconfig.getoption("--all")
+    if lesson.stem in LONG and not everything:
+        pytest.skip("takes long: --all runs it")
     monkeypatch.chdir(checkout)
     namespace, printed = {}, ""
-    for language, block in blocks_of(lesson, pytestconfig.getoption("--assignments")):
+    for language, block in blocks_of(lesson, everything):
         if language == "python":
             with contextlib.redirect_stdout(io.StringIO()) as out:
                 exec(block, namespace)
