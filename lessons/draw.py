@@ -1287,7 +1287,7 @@ def credit(kept, row):
     return rewards[0].tolist(), advantages[0].tolist()
 
 
-# ------------------------------------------------------------------------------ lesson 8: beyond PPO
+# ----------------------------------------------------------------------------- lesson 8: beyond PPO
 # a method -> what it learns from, how it judges, its networks: name -> what it does
 METHODS = {
     "best of n": ("n answers, of which\none is given", "the reward model\nchooses",
