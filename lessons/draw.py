@@ -1288,9 +1288,9 @@ def credit(kept, row):
 
 
 # ----------------------------------------------------------------------------- lesson 8: beyond PPO
-# a method -> what it learns from, how it judges, its networks: name -> what it does
+# a method -> what it works with, what it asks, its networks: name -> what each does
 METHODS = {
-    "best of n": ("n answers, of which\none is given", "the reward model\nchooses",
+    "best of n": ("n answers, of which\none is given", "which one has the\nhighest score?",
                   {"reference": "answers", "reward model": "chooses"}),
     "DPO": ("rankings of answers\nmade before", "did the better one\nrise more?",
             {"policy": "learns", "reference": "frozen"}),
@@ -1305,7 +1305,7 @@ NETWORKS = {"policy": "ppo", "reference": "sft", "reward model": "rm", "critic":
 
 @picture(4.3)
 def draw_08_networks(ax):
-    for text, y in (("learns from", 3.4), ("judges by", 0.45)):
+    for text, y in (("works with", 3.4), ("asks", 0.45)):
         write(ax, 0.1, y, text, 9.5, QUIET, ha="left")
     for i, (method, (material, judged, networks)) in enumerate(METHODS.items()):
         x = 1.35 + 1.66 * i
@@ -1347,22 +1347,22 @@ def draw_08_best(ax):
     axes.set_xlabel("beta", fontsize=9.5)
     axes.set_xticks([0.2, 1, 2, 20], ["0.2", "1", "2", "20"])
     axes.minorticks_off()
-    for i, (name, color, y) in enumerate((("a: score 4", STAGES["ppo"], 0.9), ("b: 2", OTHER, 0.53),
-                                          ("c: 0", QUIET, 0.1))):
+    for i, (name, color, at) in enumerate((("a: score 4", STAGES["ppo"], (1.2, 0.8)),
+                                          ("b: 2", OTHER, (6, 0.53)), ("c: 0", QUIET, (4, 0.06)))):
         axes.plot(betas, policies[:, i], color=color, linewidth=2.5)
         axes.axhline(BANDIT_START[i], color=tint(color, 0.5), linewidth=0.8, linestyle=":")
-        axes.text(0.55 if i == 0 else 0.75, y, name, color=color, fontsize=9.5)
+        axes.text(*at, name, color=color, fontsize=9.5)
     write(ax, 0.18, 1.87, "probability", 9.5, rotation=90)
     axes = panel(ax, 4.6, 0.75, 3.2, 2.25, "what a KL can buy", xlim=(-0.05, 1.45),
-                 ylim=(1.9, 4.1))
+                 ylim=(1.8, 4.1), yticks=[2, 3, 4])
     axes.set_xlabel("KL from the reference, nats", fontsize=9.5)
-    axes.plot(*zip(*map(reached, policies)), color=STAGES["ppo"], linewidth=2.5)
+    axes.plot(*zip(*map(reached, (*policies, BANDIT_START))), color=STAGES["ppo"], linewidth=2.5)
     for n in (1, 2, 4, 8):
         kl, score = reached(best_of(n))
         axes.plot([kl], [score], "o", color=STAGES["rm"])
-        axes.text(kl + 0.04, score - 0.2, f"best of {n}", fontsize=9.5)
+        axes.text(kl + 0.05, score - 0.17, f"best of {n}", fontsize=9.5)
     axes.text(0.3, 3.45, "best policies", color=STAGES["ppo"], fontsize=9.5, ha="center")
-    write(ax, 4.15, 1.87, "mean score", 9.5, rotation=90)
+    write(ax, 4.22, 1.87, "mean score", 9.5, rotation=90)
 
 
 # --------------------------------------------------------------------------------- the command line
