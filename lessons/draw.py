@@ -1287,6 +1287,84 @@ def credit(kept, row):
     return rewards[0].tolist(), advantages[0].tolist()
 
 
+# ----------------------------------------------------------------------------- lesson 8: beyond PPO
+# a method -> what it works with, what it asks, its networks: name -> what each does
+METHODS = {
+    "best of n": ("n answers, of which\none is given", "which one has the\nhighest score?",
+                  {"reference": "answers", "reward model": "chooses"}),
+    "DPO": ("rankings of answers\nmade before", "did the better one\nrise more?",
+            {"policy": "learns", "reference": "frozen"}),
+    "REINFORCE": ("its own answers,\nK to a question", "better than\nits siblings?",
+                  {"policy": "learns", "reference": "frozen", "reward model": "frozen"}),
+    "PPO": ("its own answers,\none to a question", "better than the\ncritic thought?",
+            {"policy": "learns", "reference": "frozen", "reward model": "frozen",
+             "critic": "learns"}),
+}
+NETWORKS = {"policy": "ppo", "reference": "sft", "reward model": "rm", "critic": "rm"}
+
+
+@picture(4.3)
+def draw_08_networks(ax):
+    for text, y in (("works with", 3.4), ("asks", 0.45)):
+        write(ax, 0.1, y, text, 9.5, QUIET, ha="left")
+    for i, (method, (material, judged, networks)) in enumerate(METHODS.items()):
+        x = 1.35 + 1.66 * i
+        write(ax, x + 0.75, 4.05, method, 11, weight="bold")
+        box(ax, x, 3.12, 1.5, 0.56, material, share=0.1, size=9.5)
+        for row, (network, stage) in enumerate(NETWORKS.items()):
+            y, does = 2.42 - 0.54 * row, networks.get(network)
+            if i == 0:
+                write(ax, 0.1, y + 0.22, network, ha="left")
+            if does:
+                share = 0.6 if does == "learns" else 0.2
+                box(ax, x, y, 1.5, 0.44, does, STAGES[stage], share)
+            else:
+                ax.plot([x + 0.65, x + 0.85], [y + 0.22, y + 0.22], color=QUIET, linewidth=1)
+        write(ax, x + 0.75, 0.45, judged, 9.5)
+
+
+def best_policy(beta):
+    """The bandit's policy of highest score less beta times KL: pi_ref exp(score / beta) / Z."""
+    return (BANDIT_START.log() + BANDIT_SCORES / beta).softmax(0)
+
+
+def best_of(n):
+    """The bandit's answers when the best of n is given: chances of the three."""
+    no_a, only_c = (1 - BANDIT_START[0]) ** n, BANDIT_START[2] ** n
+    return torch.stack([1 - no_a, no_a - only_c, only_c])
+
+
+def reached(pi):
+    """(KL from the start in nats, mean score)."""
+    return (pi * (pi / BANDIT_START).log()).sum().item(), (pi @ BANDIT_SCORES).item()
+
+
+@picture(3.4)
+def draw_08_best(ax):
+    betas = torch.logspace(-0.7, 1.3, 101).tolist()
+    policies = torch.stack([best_policy(beta) for beta in betas])       # (101, 3)
+    axes = panel(ax, 0.75, 0.75, 3.0, 2.25, "the best policy", xscale="log", ylim=(0, 1))
+    axes.set_xlabel("beta", fontsize=9.5)
+    axes.set_xticks([0.2, 1, 2, 20], ["0.2", "1", "2", "20"])
+    axes.minorticks_off()
+    for i, (name, color, at) in enumerate((("a: score 4", STAGES["ppo"], (1.2, 0.8)),
+                                          ("b: 2", OTHER, (6, 0.53)), ("c: 0", QUIET, (4, 0.06)))):
+        axes.plot(betas, policies[:, i], color=color, linewidth=2.5)
+        axes.axhline(BANDIT_START[i], color=tint(color, 0.5), linewidth=0.8, linestyle=":")
+        axes.text(*at, name, color=color, fontsize=9.5)
+    write(ax, 0.18, 1.87, "probability", 9.5, rotation=90)
+    axes = panel(ax, 4.6, 0.75, 3.2, 2.25, "what a KL can buy", xlim=(-0.05, 1.45),
+                 ylim=(1.8, 4.1), yticks=[2, 3, 4])
+    axes.set_xlabel("KL from the reference, nats", fontsize=9.5)
+    axes.plot(*zip(*map(reached, (*policies, BANDIT_START))), color=STAGES["ppo"], linewidth=2.5)
+    for n in (1, 2, 4, 8):
+        kl, score = reached(best_of(n))
+        axes.plot([kl], [score], "o", color=STAGES["rm"])
+        axes.text(kl + 0.05, score - 0.17, f"best of {n}", fontsize=9.5)
+    axes.text(0.3, 3.45, "best policies", color=STAGES["ppo"], fontsize=9.5, ha="center")
+    write(ax, 4.22, 1.87, "mean score", 9.5, rotation=90)
+
+
 # --------------------------------------------------------------------------------- the command line
 def main():
     names = sys.argv[1:] or list(PICTURES)

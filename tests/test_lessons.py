@@ -25,7 +25,8 @@ TEXTS = [*sorted(FOLDER.glob("*.md")), *sorted(FOLDER.glob("*/*.md"))]
 WHOLE = [path.stem for path in LESSONS]
 LONG = ["01_bpe", "02_model", "03_kernels", "05_sft"]       # blocks of 4 to 9 seconds each
 MODULES = ("bpe|model|run|data|kernels|"
-           "train_pretrain|train_sft|train_rm|train_ppo")
+           "train_pretrain|train_sft|train_rm|train_ppo|train_dpo|train_reinforce")
+sys.path.append(str(FOLDER))                # where train_dpo and train_reinforce stand
 BLOCK = re.compile(r"^( *)```(python|text|console)\n(.*?)^ *```", re.M | re.S)
 NAME = re.compile(rf"`((?:{MODULES})\.[\w.]+)`")
 FILES = (".py", ".json", ".jsonl", ".pt", ".png", ".md")
@@ -176,4 +177,4 @@ def test_the_glossary_is_in_order_and_its_lessons_hold_its_words():
 
 def test_every_lesson_is_here():
     numbers = [path.stem[:2] for path in LESSONS if path.stem[0].isdigit()]
-    assert numbers == ["00", "01", "02", "03", "04", "05", "06", "07"]
+    assert numbers == ["00", "01", "02", "03", "04", "05", "06", "07", "08"]
