@@ -48,15 +48,16 @@ class Config(run.CommonConfig):
 
 def answer_log_probs(model, tokenizer, pairs, ended):
     """[(prompt, answer)], whether each answer has its end token -> (N,): log pi(answer given
-    prompt), nats."""
+    prompt), nats. Of a row that passes the context the beginning is left away."""
     rows = [encode_chat(tokenizer, as_turns(*pair)) for pair in pairs]
     rows = [row if end else row[:-1] for row, end in zip(rows, ended)]
-    device = model.token_embedding.weight.device
-    asked = [len(encode_prompt(tokenizer, prompt)) for prompt, _ in pairs]
-    tokens, lengths = pad_rows(rows, model.config.vocab_size, device)       # (N, T), (N,)
-    places = torch.arange(1, tokens.shape[1], device=device)                # (T-1,) of the targets
-    asked = torch.tensor(asked, device=device)
-    mask = (places >= asked[:, None]) & (places < lengths[:, None])         # (N, T-1)
+    device, T = model.token_embedding.weight.device, model.config.block_size
+    answers = [len(row) - len(encode_prompt(tokenizer, q)) for row, (q, _) in zip(rows, pairs)]
+    answers = torch.tensor(answers, device=device)
+    rows = [row[-T - 1 :] for row in rows]                  # the last token is a target only
+    tokens, lengths = pad_rows(rows, model.config.vocab_size, device)       # (N, T+1), (N,)
+    to_end = lengths[:, None] - torch.arange(1, tokens.shape[1], device=device)     # of targets
+    mask = (to_end > 0) & (to_end <= answers[:, None])                      # (N, T)
     log_probs = by_length(partial(token_log_probs, model), tokens, lengths, mask.float())
     return (log_probs * mask).sum(1)
 

@@ -599,7 +599,7 @@ def test_row_zero_is_the_policy_before_its_first_update(quick_out):
     rows = [json.loads(line) for line in (quick_out / "ppo.jsonl").open()]
     assert [row["iteration"] for row in rows] == [0, 1, 2]
     assert abs(rows[0]["kl"]) < 1e-3 and rows[0]["ratio"] == pytest.approx(1, abs=1e-4)
-    assert rows[2]["kl"] > rows[0]["kl"]
+    assert abs(rows[2]["kl"]) > 100 * abs(rows[0]["kl"])    # a mean of samples may be below 0
     assert {"rm_reward", "gold_reward", "entropy", "approx_kl", "clip_fraction",
             "explained_variance", "answer_length", "ended", "episodes_per_second"} <= set(rows[0])
 
