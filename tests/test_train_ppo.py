@@ -343,6 +343,11 @@ def ppo(folder, reward_model=None, **flags):
     return state
 
 
+def test_the_ratio_is_to_the_policy_that_sampled_in_all_updates_of_an_iteration(small):
+    [row] = ppo(small, episodes=4, ppo_epochs=4).rows
+    assert row["ratio"] == pytest.approx(1, abs=1e-4) and row["approx_kl"] > 1e-5
+
+
 def test_policy_and_critic_move_by_the_share_of_their_rates_that_the_schedule_gives(
         small, monkeypatch):
     asked = []
