@@ -591,6 +591,8 @@ def test_own_prompts_are_judged_by_those_held_out_and_the_world_is_not_in_it(
     assert card["sft"]["kl"] == 0 < card["ppo"]["better_than_sft"]["n"]
     assert "better_than_sft" not in card["sft"] and card["best_of_n"]["n"] == 2
     assert card["best_of_n"]["rm_reward"] > card["sft"]["rm_reward"]
+    state = train_ppo.Training(run.parse_config(train_ppo.Config, ""), "cpu")
+    assert state.asked() == state.heldout and state.asked() != state.own_prompts
     [row] = [json.loads(line) for line in (small / "ppo.jsonl").open()]
     assert "gold_reward" not in row and "gold" not in printed.replace("no gold judge", "")
     assert "proves nothing" in printed and "France" not in printed

@@ -293,6 +293,13 @@ def test_rankings_are_of_prompts_for_this_step_and_by_the_rubric_without_noise(
         assert ranks == [1 + sorted(set(gold), reverse=True).index(grade) for grade in gold]
 
 
+def test_a_second_round_comes_after_the_first_and_the_same_round_adds_nothing(small):
+    first = json.loads(json.dumps(make_rankings(small)))
+    assert json.loads(json.dumps(make_rankings(small, policy="any"))) == first
+    more = json.loads(json.dumps(make_rankings(small, policy="any", seed=1)))
+    assert more[:14] == first and len(more) > 20
+
+
 def test_rankings_with_an_answer_that_is_too_long_are_left_out(small, capsys):
     row = {"prompt": "Why?", "answers": ["No.", "Yes. " * 60], "ranks": [1, 2]}
     rows = [row, row | {"answers": ["No.", "Yes."]}, row | {"answers": ["Yes. " * 60, "No."]}]
