@@ -100,7 +100,7 @@ def student_tree(assignment, tree, keep_later=False):
         kept[name] = "".join(f"{'...' if line.strip() in secret else line}\n"
                              for line in lines).encode()
     table = f"lessons/assignments/{assignment.number}.toml"
-    kept[table] = re.sub(r"(?m)^mutant = .*\n", "", tree[table].decode()).encode()
+    kept[table] = re.sub(r"(?m)^(mutant|rubric) = .*\n", "", tree[table].decode()).encode()
     kept["ASSIGNMENT.md"] = assignment_text(assignment).encode()
     if any(part.kind == "explain" for part in assignment.parts):
         kept["ANSWERS.md"] = answers_text(assignment).encode()
@@ -131,7 +131,9 @@ HOW = """\
 Hand in FILES and, where there are questions, `ANSWERS.md`, in one folder. *Fill in*: write below
 the comment, to the end of the function; whatever you need (imports, helpers) goes there, too.
 *Find the bug*: mend it in the function where it is. Other lines are taken from our files when it is
-graded. Each part is graded alone, beside right code for all others, and with more tests than yours.
+graded. Each part is graded alone, beside right code for all others, and with more tests than yours;
+`check.py` runs your files as they are, so a bug beside an empty hole shows once that is filled.
+Questions that train need a finished run in `out/`: first the four commands of README.md.
 """
 
 
@@ -139,8 +141,8 @@ def answers_text(assignment):
     lines = [f"# Answers to assignment {assignment.number}", ""]
     for part in assignment.parts:
         if part.kind == "explain":
-            lines += [f"## {part.name}", "", *(f"> {line}" for line in part.text.splitlines()), ">",
-                      *(f"> - {line}" for line in part.rubric), "", ""]
+            lines += [f"## {part.name} ({part.points} points)", "",
+                      *(f"> {line}" for line in part.text.splitlines()), "", ""]
     return "\n".join(lines)
 
 
