@@ -475,3 +475,8 @@ def test_as_a_filter_each_line_gets_one_line_and_no_banner(folder, quick_out):
 
 def test_the_reward_model_does_not_chat(mistake, quick_out):
     assert "scores" in mistake(chat, quick_out / "rm.pt", "hello")
+
+
+def test_the_texts_of_a_dialogue_are_its_turns_and_the_last_waits_for_the_answer():
+    assert M.as_turns("Hi?", "Yes.") == [("Hi?", "Yes.")]
+    assert M.as_turns(("Hi?", "Yes.", "So?")) == [("Hi?", "Yes."), ("So?", None)]
