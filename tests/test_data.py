@@ -430,3 +430,9 @@ def test_every_template_has_a_slot_except_answers_to_what_nobody_can_know():
     for kind, templates in [*GOOD.items(), *QUESTIONS.items()]:
         if kind not in alike:
             assert all("{" in template for template in templates), kind
+
+
+def test_acts_are_asked_about_more_often_than_anything_else():
+    drawn = Counter(p.kind for p in world.draw_prompts("rm", 290, random.Random(0)))
+    assert drawn["howto"] == drawn["harmful"] == 40
+    assert {drawn[kind] for kind in world.KINDS if kind not in ("howto", "harmful")} == {30}
