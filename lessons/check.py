@@ -6,6 +6,7 @@ see   each part: its points, and what is wrong; the same tests grade it, and a f
       see
 """
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -41,7 +42,7 @@ def main():
     parser.add_argument("parts", nargs="*", help="names of parts (all)")
     parser.add_argument("--assignment", help="its number, where there are several here")
     options = parser.parse_args()
-    if not hasattr(__import__("os"), "fork"):
+    if not hasattr(os, "fork"):
         raise run.UserError("this needs Linux, macOS or, on Windows, WSL")
     tables = sorted(path.stem for path in A.TABLES.glob("*.toml"))
     if options.assignment is None and len(tables) != 1:

@@ -107,12 +107,11 @@ def report_card(policy, reference, tokenizer, quick):
             said.update(zip(questions, answers))
             return answers
         card[name], card[name]["transcripts"] = world.examine(answer, quick)
-        pairs = [(question, text) for question, (text, _) in said.items()]
-        ended = [end for _, end in said.values()]
-        moved = (answer_log_probs(policy, tokenizer, pairs, ended)
-                 - answer_log_probs(reference, tokenizer, pairs, ended))
-        if name == "sampled":
-            card[name]["kl"] = moved.mean().item()
+    pairs = [(question, text) for question, (text, _) in said.items()]      # the sampled ones
+    ended = [end for _, end in said.values()]
+    moved = (answer_log_probs(policy, tokenizer, pairs, ended)
+             - answer_log_probs(reference, tokenizer, pairs, ended))
+    card["sampled"]["kl"] = moved.mean().item()
     return card
 
 

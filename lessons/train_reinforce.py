@@ -45,10 +45,14 @@ def leave_one_out(rewards):
     return rewards - others
 
 
+def nats_moved(rollout):
+    """(B,): log(pi / pi_ref) of each whole answer; its mean is the KL."""
+    return ((rollout.log_probs - rollout.ref_log_probs) * rollout.mask).sum(1)
+
+
 def answer_rewards(rollout, beta):
     """(B,): the score, less beta nats of log(pi / pi_ref) of the whole answer."""
-    moved = (rollout.log_probs - rollout.ref_log_probs) * rollout.mask
-    return rollout.scores - beta * moved.sum(1)
+    return rollout.scores - beta * nats_moved(rollout)
 
 
 def reinforce_loss(log_probs, mask, advantages):
@@ -72,8 +76,7 @@ def train(state, config):
                               row_lengths(rollout.mask), rollout.mask)
         loss = reinforce_loss(log_probs, rollout.mask, advantages)
         take_step(state.policy_optimizer, loss, schedule(step, config.steps, warmup=5))
-        moved = ((rollout.log_probs - rollout.ref_log_probs) * rollout.mask).sum(1).mean()
-        row = {"rm_reward": rollout.scores.mean().item(), "kl": moved.item(),
+        row = {"rm_reward": rollout.scores.mean().item(), "kl": nats_moved(rollout).mean().item(),
                "gold_reward": gold_reward(state, prompts, rollout)}
         state.rows.append({"iteration": step, **row})
         progress.report(step + 1, **row)
