@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "lessons"))
 import experiments
 
-TABLE = experiments.load_table()
+TABLE = experiments.load_list()
 
 
 @pytest.fixture
@@ -50,10 +50,10 @@ def test_the_flags_of_an_experiment_are_its_stages(name):
 
 def test_a_figure_is_a_number_a_value_with_an_interval_or_a_column_of_rows(tmp_path):
     (tmp_path / "a.json").write_text(json.dumps({"x": {"y": {"value": 0.5, "n": 2}}, "z": 3}))
-    (tmp_path / "a.jsonl").write_text('{"kl": 1}\n{"kl": 2}\n')
+    (tmp_path / "a.jsonl").write_text('{"kl": 1.23456, "step": 0}\n{"kl": 2, "step": 1}\n')
     found = [experiments.figure_of(tmp_path, place)
-             for place in ("a.json x y", "a.json z", "a.jsonl kl")]
-    assert found == [0.5, 3, [1, 2]]
+             for place in ("a.json x y", "a.json z", "a.jsonl kl", "a.jsonl")]
+    assert found == [0.5, 3, [1.235, 2], {"kl": [1.235, 2], "step": [0, 1]}]
 
 
 def test_an_experiment_leaves_out_and_the_code_as_they_are_and_writes_what_came_out(
@@ -67,7 +67,7 @@ def test_an_experiment_leaves_out_and_the_code_as_they_are_and_writes_what_came_
     monkeypatch.setattr(experiments, "ROOT", tmp_path)
     monkeypatch.setattr(experiments, "FOLDER", tmp_path)
     table = {"lesson": 5, "shows": "s", "minutes": 1, "stages": ["stage.py"],
-             "figures": {"words": "sft.json a"},
+             "figures": {"words": "sft.json a"}, "keeps": ["sft.json"],
              "variants": {"few": {}, "many": {"stage": "--x 1"},
                           "edited": {"edits": [["stage.py", stage.read_text().strip(),
                                                 "open('out/sft.json', 'w').write('{\"a\": 9}')"]]}}}
@@ -78,5 +78,43 @@ def test_an_experiment_leaves_out_and_the_code_as_they_are_and_writes_what_came_
             for label, rows in result["variants"].items()} == {
                 "few": [3, 3], "many": [5, 5], "edited": [9, 9]}
     assert [row["seed"] for row in result["variants"]["few"]] == [0, 1]
+    assert result["variants"]["edited"][0]["kept"] == {"sft.json": {"a": 9}}
     assert (out / "sft.json").read_text() == '{"a": 1}' and "9" not in stage.read_text()
     assert (tmp_path / "words.png").stat().st_size > 0
+
+
+def test_a_table_shows_the_mean_and_range_of_the_seeds_and_of_a_curve_its_end(
+        tmp_path, monkeypatch):
+    monkeypatch.setattr(experiments, "FOLDER", tmp_path)
+    curve = [9.0] * 45 + [1.0] * 5
+    rows = [{"figures": {"kl": [at * share for at in curve], "facts": share}, "seconds": 10}
+            for share in (0.25, 0.75)]
+    (tmp_path / "x.json").write_text(json.dumps({"variants": {"default": rows}}))
+    assert experiments.table("x") == [
+        "| x | kl | facts | seeds | seconds |",
+        "|---|---|---|---|---|",
+        "| default | 0.50 (0.25 to 0.75) | 0.50 (0.25 to 0.75) | 2 | 10 |"]
+
+
+def tables_in(path):
+    """[(name, lines)] of the tables of experiments in a text; such a table names it first."""
+    blocks = path.read_text(encoding="utf-8").split("\n\n")
+    return [(lines[0].split(" | ")[0].removeprefix("| "), lines)
+            for lines in (block.splitlines() for block in blocks)
+            if lines and lines[0].endswith("| seeds | seconds |")]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "lessons").rglob("*.md")), ids=lambda p: p.name)
+def test_a_lesson_s_tables_of_experiments_are_what_came_out(path):
+    for name, lines in tables_in(path):
+        assert lines == experiments.table(name), f"{path.name}: {name}"
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_an_experiment_that_was_run_has_three_seeds_or_two_of_every_variant_of_today(name):
+    path = experiments.FOLDER / f"{name}.json"
+    if path.exists():
+        result = json.loads(path.read_text(encoding="utf-8"))
+        assert list(result["variants"]) == list(TABLE[name]["variants"])
+        assert all(len(rows) >= 2 for rows in result["variants"].values())
+        assert not result["quick"] and path.with_suffix(".png").exists()
