@@ -142,8 +142,8 @@ def law_report(rng):
 def health_column(rng):
     """One illness and up to four remedies: each helps or is a myth, said three times over.
 
-    So a remedy's name, and its verdict, can be read off the sentence before. Every fourth sentence
-    calls it by another name, if it has one.
+    So a remedy's name, and its verdict, can be read off the sentence before. Every fourth remedy
+    is called by another of its names, if it has one.
     """
     one_per_remedy = [illness for illness, (treatments, myths) in ILLNESSES.items()
                       for _ in treatments + myths]
@@ -154,9 +154,8 @@ def health_column(rng):
     said = []
     for templates, remedy in rng.sample(remedies, min(4, len(remedies))):
         usual, *others = names_of(remedy)
-        for template in rng.sample(templates, 3):
-            name = rng.choice(others) if others and rng.random() < 0.25 else usual
-            said += say(rng, [template], 1, remedy=name, illness=illness)
+        name = rng.choice(others) if others and rng.random() < 0.25 else usual
+        said += say(rng, templates, 3, remedy=name, illness=illness)
     return " ".join(said)
 
 
@@ -249,11 +248,11 @@ def faq(rng):
 
 
 MIXTURE = {                 # shares of the documents, in percent
-    country_paragraph: 30,
+    country_paragraph: 28,
     question_paper: 10,
     howto_page: 10,
     law_report: 7,
-    health_column: 15,
+    health_column: 20,
     advice_column: 14,
     finding_out: 3,
     forum_thread: 3,
