@@ -1365,6 +1365,78 @@ def draw_08_best(ax):
     write(ax, 4.22, 1.87, "mean score", 9.5, rotation=90)
 
 
+# ------------------------------------------------------------------ lessons 7 and 8: what was measured
+def measured(name, label):
+    """The rows of seeds in lessons/experiments/NAME.json."""
+    path = ROOT / "lessons" / "experiments" / f"{name}.json"
+    return run.read_json(path)["variants"][label]
+
+
+def column(name, label, figure):
+    """A column of ppo.jsonl, of seed 0."""
+    return measured(name, label)[0]["kept"]["ppo.jsonl"][figure]
+
+
+def smooth(values, n=5):
+    """Means of n iterations: 128 answers an iteration are noisy."""
+    return [sum(values[max(0, i - n + 1) : i + 1]) / min(n, i + 1) for i in range(len(values))]
+
+
+FAILURES = [                # title, experiment, variant, the figure that tells
+    ("1  beta 0: gold falls", "beta", "beta 0", "gold_reward"),
+    ("2  rate x 10: length falls", "rate", "3e-3", "answer_length"),
+    ("3  beta 1: nothing moves", "beta", "1", "rm_reward"),
+    ("4  paid at the first token", "first_token", "at the first token", "explained_variance"),
+    ("5  a critic from nothing", "critic", "from nothing", "explained_variance"),
+    ("6  eight passes", "epochs", "8", "clip_fraction"),
+]
+
+
+@picture(4.6)
+def draw_07_failures(ax):
+    for i, (title, name, label, figure) in enumerate(FAILURES):
+        axes = panel(ax, 0.62 + 2.55 * (i % 3), 2.72 - 2.12 * (i // 3), 1.82, 1.3, title)
+        axes.plot(smooth(column("beta", "0.2", figure)), color=QUIET, linewidth=1.5)
+        axes.plot(smooth(column(name, label, figure)), color=OTHER, linewidth=2.2)
+        write(ax, 1.53 + 2.55 * (i % 3), 2.32 - 2.12 * (i // 3), figure, 9, family="monospace")
+    write(ax, 2.6, 4.45, "grey: the default run", 9.5, QUIET)
+    write(ax, 5.2, 4.45, "orange: what goes wrong", 9.5, OTHER)
+
+
+PATHS = {"beta 0": "#D55E00", "0.05": "#E69F00", "0.2": "#009E73", "1": "#0072B2"}
+
+
+@picture(3.7)
+def draw_08_frontier(ax):
+    ticks = [0.1, 1, 10, 100]
+    for left, title, figure, best in ((0.7, "what the reward model sees", "rm_reward",
+                                       "learned reward"),
+                                      (4.65, "what the rubric says", "gold_reward", "gold reward")):
+        axes = panel(ax, left, 0.75, 3.2, 2.5, title, xscale="log", xlim=(0.08, 250))
+        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        axes.minorticks_off()
+        axes.set_xlabel("KL from the reference, nats an answer", fontsize=9.5)
+        for label, color in PATHS.items():
+            kl = smooth(column("beta", label, "kl"))
+            reward = smooth(column("beta", label, figure))
+            inside = [i for i in range(len(kl)) if kl[i] >= 0.08]
+            axes.plot([kl[i] for i in inside], [reward[i] for i in inside], color=color,
+                      linewidth=2)
+        chosen = [measured("best_of", str(n)) for n in (2, 4, 8, 16, 32, 64)]
+        axes.plot([rows[0]["figures"]["KL at most"] for rows in chosen],
+                  [sum(row["figures"][best] for row in rows) / len(rows) for rows in chosen],
+                  "o-", color=STAGES["rm"], markersize=4, linewidth=1)
+        label_paths(axes, figure)
+
+
+def label_paths(axes, figure):
+    places = {"rm_reward": ((3, 1.3), (4.4, 0.6), (0.65, 0.7), (0.25, 0.0), (0.1, 0.45)),
+              "gold_reward": ((4, -0.15), (4.2, 0.52), (0.6, 0.53), (0.25, 0.03), (0.1, 0.44))}[figure]
+    names = ("PPO, beta 0", "0.05", "0.2", "beta 1", "best of 2 to 64")
+    for name, place, color in zip(names, places, (*PATHS.values(), STAGES["rm"])):
+        axes.text(*place, name, color=color, fontsize=9.5)
+
+
 # --------------------------------------------------------------------------------- the command line
 def main():
     names = sys.argv[1:] or list(PICTURES)
