@@ -110,6 +110,13 @@ def print_answers(title, columns):
             print(f"      {heading:10} {on_one_line(row['answer'])}")
 
 
+def print_texts(title, prompts, texts):
+    """The first four prompts, each with the text that goes on with it."""
+    print(title)
+    for prompt, text in list(zip(prompts, texts))[:4]:
+        print(f"  {prompt} | {' '.join(text.split())}")
+
+
 def on_one_line(text):
     """A text, or the texts of a dialogue."""
     return " / ".join((text if isinstance(text, str) else "\n".join(text)).splitlines())

@@ -320,7 +320,8 @@ def test_a_terminal_with_fewer_letters_shows_signs_in_their_place(monkeypatch):
 
 def test_answer_and_prompt_share_the_context():
     assert share_context(0, 64) == (24, 40) and share_context(0, 32) == (16, 16)
-    assert share_context(24, 32) == (24, 8)
+    assert share_context(24, 32) == (24, 8) == share_context(24, 32, own=True)
+    assert share_context(0, 64, own=True) == (32, 32)
     for longest, context in ((25, 32), (80, 64), (0, 8)):
         with pytest.raises(UserError, match="no room for a question"):
             share_context(longest, context)

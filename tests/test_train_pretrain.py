@@ -555,6 +555,7 @@ def test_minutes_that_are_over_before_the_first_step_still_get_one(tmp_path):
     (("--n-head", "3"), "not a multiple of --n-head 3"),
     (("--n-embd", "1280", "--n-head", "4"), "raise --n-head"),
     (("--vocab-size", "100"), "--vocab-size 100 is too small"),
+    (("--vocab-size", "256"), "--vocab-size 256 is too small"),
     (("--batch-size", "-1"), "--batch-size"),
     (("--size", "0"), "--size"),
     (("--schedule", "square"), "invalid choice"),
