@@ -189,7 +189,7 @@ def verdict(part, result):
         if outcome == "passed":
             points += test.points
         elif outcome != "missing":
-            failed.append((test.wrong, why(part, outcome, error, message)))
+            failed.append((what(test, error), why(part, outcome, error, message)))
     reasons = {reason for _, reason in failed}
     if len(reasons) == 1 and "" not in reasons and (len(failed) > 1 or "not written yet" in
                                                     failed[0][1]):
@@ -199,6 +199,13 @@ def verdict(part, result):
     if result["end"] != "finished":
         wrong.append(result["end"])
     return points, list(dict.fromkeys(wrong))
+
+
+def what(test, error):
+    """What is wrong where a test fails; one for the time fails of a wrong result, too."""
+    if test.wrong.startswith("correct, too slow") and error not in ("TooSlow", "TimeoutError"):
+        return "a large input gives a wrong result"
+    return test.wrong
 
 
 def why(part, outcome, error, message):
@@ -213,7 +220,7 @@ def why(part, outcome, error, message):
         return "stopped: it takes too long, is there an endless loop?"
     if outcome == "skipped":
         return "the test was skipped"
-    if error in ("AssertionError", "Failed", ""):
+    if error in ("AssertionError", "Failed", "GradcheckError", "TooSlow", ""):
         return ""
     return f"{error}: {' '.join(message.split())[:120]}"
 
