@@ -169,7 +169,8 @@ the comment, to the end of the function; whatever you need (imports, helpers) go
 graded. Each part is graded alone, beside right code for all others, and with more tests than yours;
 `check.py` runs your files as they are: a bug that is still there may make a right part fail, and a
 bug beside an empty hole shows once that is filled.
-Questions that train need a finished run in `out/`: first the four commands of README.md.
+Questions that train need in `out/` what the stages before leave there: of the four commands in
+README.md, run those that come before yours.
 """
 
 
