@@ -222,6 +222,8 @@ def why(part, outcome, error, message):
         return "the test was skipped"
     if error in ("AssertionError", "Failed", "GradcheckError", "TooSlow", ""):
         return ""
+    if "NoneType" in message:
+        return "None stands where a result should: is there a return?"
     return f"{error}: {' '.join(message.split())[:120]}"
 
 

@@ -38,8 +38,8 @@ ANSWERS = {
     ("5", "calibration"): ("(sure * bins).astype(int)", "(sure * bins).round().astype(int)"),
     # a price of at most a few nats
     ("6", "rewards"): ("rollout.ref_log_probs)", "rollout.ref_log_probs).clamp(-1, 1)"),
-    # answers of four tokens at most
-    ("6", "gae"): ("later_value, later_advantage =", "later_value, later_advantage = t < 5,"),
+    # lam twice: in the tests it is 0, 1, or as great as gamma
+    ("6", "gae"): ("gamma * lam * later", "lam * lam * later"),
     # the clip is what it is by default
     ("6", "ppo loss"): ("clamp(-clip, clip)", "clamp(-0.2, 0.2)"),
     # the second axis for the last

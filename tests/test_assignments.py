@@ -228,6 +228,8 @@ def test_points_and_words_of_a_part():
     assert A.verdict(GAE, ends(*[wrong_type] * 6)) == (
         0, ["AttributeError: 'list' object has no attribute 'tolist'"])
     assert A.verdict(GAE, {"tests": {}, "end": "it broke"}) == (0, ["it broke"])
+    none = ["failed", "TypeError", "cannot unpack non-iterable NoneType object"]
+    assert "is there a return?" in A.verdict(GAE, ends(*[none] * 6))[1][0]
     late = ["failed", "TooSlow", ""]
     assert "correct, too slow" in A.verdict(GAE, ends(*[passed] * 5, late))[1][0]
     assert A.verdict(GAE, ends(*[passed] * 5, failed)) == (
