@@ -145,8 +145,8 @@ def experiments_left(kept):
 def assignment_text(assignment):
     files = sorted({part.file for part in assignment.parts if part.file})
     lines = [f"# Assignment {assignment.number}: {assignment.title}", "", assignment.goal.strip(),
-             "", f"About {assignment.hours} hours. Read first: " + ", ".join(
-                 f"`{name}`" for name in assignment.read) + ".", "",
+             "", f"About {assignment.hours} hours. Read first:", "",
+             *(f"- {name}" for name in assignment.read), "",
              "| part | what to do | where | points |", "|---|---|---|---|"]
     for part in assignment.parts:
         where = {"fill": f"`{part.file}`, `{part.mark}`", "bug": f"`{part.file}`",
