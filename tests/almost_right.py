@@ -48,8 +48,9 @@ ANSWERS = {
     ("7", "log-prob backward"): ("targets[..., None]", "targets[:, None]"),
     # the first row is the longest
     ("7", "attention"): ("last_key[:, :, rows].max()", "last_key[:1, :, rows].max()"),
-    # the root of the head size of the test
-    ("7", "attention backward"): ("/ D ** 0.5", "/ 3 ** 0.5"),
+    # a later tile of keys is seen by no query
+    ("7", "attention backward"): ("s = scores_numpy(", "if n > m:\n                continue\n"
+                                  "            s = scores_numpy("),
     # great numbers are cut off, not subtracted
     ("7", "triton softmax"): ("x * log2_e - tl.max(x, axis=0) * log2_e",
                               "tl.minimum(x, 80.0) * log2_e"),

@@ -45,6 +45,23 @@ def test_of_two_places_the_left_one_merges_first_and_the_earliest_merge_before_a
     assert bpe.merge_piece(b"abcd", ranks) == [b"a", b"bcd"]
 
 
+def test_a_piece_is_cut_as_by_every_merge_in_the_order_learnt():
+    rng = random.Random(5)
+    for _ in range(100):
+        known, merges = [b"a", b"b"], []
+        for _ in range(8):
+            pair = rng.choice(known), rng.choice(known)
+            if pair[0] + pair[1] not in known:
+                merges.append(pair)
+                known.append(pair[0] + pair[1])
+        piece = bytes(rng.choices(b"ab", k=40))
+        row = tuple(bytes([byte]) for byte in piece)
+        for pair in merges:
+            row = bpe.merge_row(row, pair)
+        ranks = {pair: rank for rank, pair in enumerate(merges)}
+        assert bpe.merge_piece(piece, ranks) == list(row)
+
+
 def test_plain_training_stops_where_no_pair_is_left_and_at_the_size():
     assert bpe.plain_merges({b"ab": 3}, 300) == [(b"a", b"b")]
     assert bpe.plain_merges({b"abab": 3}, 257) == [(b"a", b"b")]
@@ -218,6 +235,15 @@ def test_an_answer_of_nothing_still_has_its_end_and_no_turn_gives_nothing(tokeni
 
 
 # ----------------------------------------------------------------------------------- 5 reward model
+def test_an_answer_whose_rank_is_nan_is_in_no_pair_and_pulls_at_no_score():
+    scores = torch.zeros(1, 4, requires_grad=True)
+    ranks = torch.tensor([[1, 2, math.nan, math.nan]])
+    loss = train_rm.ranking_loss(scores, ranks)
+    loss.backward()
+    assert loss.item() == pytest.approx(math.log(2))
+    assert scores.grad.tolist() == [[-0.5, 0.5, 0, 0]]
+
+
 def test_many_answers_are_ranked_in_time():
     scores = draw(64, 40)
     wanted = [torch.nn.functional.softplus(row[j] - row[i]) for row in scores[:1]
@@ -247,6 +273,8 @@ def test_calibration_worked_by_hand():
     assert train_rm.calibration_error(sure, ranks) == pytest.approx(0.25)
     assert train_rm.calibration_error(sure, np.array([[1, 1]] * 3 + [[1, 2]])) == \
         pytest.approx(0.25)                             # equal ranks are no pair
+    assert train_rm.calibration_error(sure, np.array([[1, math.nan]] * 3 + [[1, 2]])) == \
+        pytest.approx(0.25)                             # nor is what has none
 
 
 def test_the_surest_pairs_fall_into_the_last_bin():
