@@ -51,6 +51,7 @@ class Assignment(NamedTuple):
     goal: str
     hours: str
     read: list
+    keep: list              # marks of later assignments that this one runs: not cut
     parts: list
 
 
@@ -64,7 +65,7 @@ def load(number):
         table = tomllib.loads(path.read_text(encoding="utf-8"))
         parts = [read_part(part) for part in table["part"]]
         return Assignment(str(number), table["title"], table["goal"], str(table["hours"]),
-                          table["read"], parts)
+                          table["read"], table.get("keep", []), parts)
     except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path}: {error!r}: lessons/lecturer.md says what a table holds") from None
 

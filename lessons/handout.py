@@ -43,6 +43,7 @@ def parts_to_change(assignment, keep_later):
     if keep_later:
         return own
     taken = {(part.file, part.mark) for part in own}
+    taken |= {A.split_mark(mark) for mark in assignment.keep}
     later = [part for path in sorted(A.TABLES.glob("*.toml")) if path.stem > assignment.number
              for part in A.load(path.stem).parts if part.kind == "fill"]
     return own + [part for part in later if (part.file, part.mark) not in taken]

@@ -23,6 +23,7 @@ import grade
 import hand_in
 import handout
 import made_up_class
+from conftest import ENVIRONMENT
 from run import UserError
 
 NUMBERS = sorted(path.stem for path in A.TABLES.glob("*.toml"))
@@ -315,6 +316,19 @@ def test_our_own_code_earns_all_points_and_what_is_handed_out_none(long, sandbox
     points, wrong = grade.grade_part(hole, handed, *more)
     assert points == 0 and len(wrong) == 1
     assert wrong[0].startswith("not written yet" if part.kind == "fill" else part.tests[0].wrong)
+
+
+@pytest.mark.parametrize("number, stages", [("3", "pretrain"), ("4", "pretrain sft"),
+                                            ("5", "pretrain sft rm"), ("6", "pretrain sft rm ppo")])
+def test_with_its_own_holes_filled_a_hand_out_runs_the_stages_that_it_asks_for(
+        long, tmp_path, script, number, stages):
+    A.write_tree(handout.student_tree(A.load(number), TREE), tmp_path)
+    for file in {hole.part.file for hole in holes_of(number) if hole.part.kind == "fill"}:
+        (tmp_path / file).write_bytes(TREE[file])
+    for stage in stages.split():
+        code, _, errors = script(f"train_{stage}.py", "--quick", cwd=tmp_path,
+                                 env=ENVIRONMENT | {"PYTHONPATH": str(tmp_path)})
+        assert code == 0, errors
 
 
 @pytest.mark.parametrize("number, name", almost_right.ANSWERS, ids=" ".join)

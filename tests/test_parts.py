@@ -21,7 +21,7 @@ from bpe import train_bpe
 from conftest import within
 from data import clean, world
 from kernels.attention import attention_backward_numpy, attention_numpy
-from kernels.softmax import softmax_numpy
+from kernels.softmax import log_prob_backward_numpy, softmax_backward_numpy, softmax_numpy
 from train_ppo import gae, ppo_loss, score_minus_kl
 from test_train_ppo import ppo, rollout
 
@@ -121,6 +121,18 @@ def test_a_head_mixes_its_own_channels_and_one_token_attends_to_itself_alone():
     attention.qkv.weight[8:12, :4] = 50 * torch.eye(4)
     torch.testing.assert_close(attention(x)[..., 4:], means[..., 4:])
     assert not torch.allclose(attention(x)[..., :4], means[..., :4], atol=0.01)
+
+
+@torch.no_grad()
+def test_with_a_cache_a_short_row_does_not_attend_to_what_stands_behind_it():
+    attention, x = M.Attention(CONFIG, 0), draw(2, 4, 8)
+    cache = M.KVCache(CONFIG, 2, 9, x)
+    attention(x[:, :3], cache.reserve(3))
+    cache.lengths = torch.tensor([1, 3])        # two of the first row's three were padding
+    found = attention(x[:, 3:], cache.reserve(1))
+    short = torch.cat([x[:1, :1], x[:1, 3:]], 1)
+    torch.testing.assert_close(found[0, -1], attention(short)[0, -1])
+    torch.testing.assert_close(found[1, -1], attention(x[1:])[0, -1])
 
 
 def test_new_tokens_stand_behind_those_of_each_row():
@@ -337,18 +349,49 @@ def test_the_ratio_leaves_one_once_the_policy_has_moved_from_the_one_that_sample
 
 
 # ---------------------------------------------------------------------------------------- 7 kernels
+def test_numpy_softmax_of_logits_log_3_apart_is_a_quarter_and_three_quarters():
+    assert softmax_numpy(np.array([[0, math.log(3)]])) == pytest.approx(np.array([[0.25, 0.75]]))
+
+
+def test_numpy_softmax_of_thousands_does_not_overflow_and_gives_minus_infinity_nothing():
+    x = np.array([[1000, 1000, -np.inf], [-1000, -1000, -np.inf]])
+    assert softmax_numpy(x).tolist() == [[0.5, 0.5, 0.0]] * 2
+
+
+def test_numpy_gradient_of_softmax_is_pytorch_s_own():
+    x, dy = draw(3, 5).double().requires_grad_(), draw(3, 5, seed=1).double()
+    y = x.softmax(-1)
+    wanted, = torch.autograd.grad(y, x, dy)
+    found = softmax_backward_numpy(y.detach().numpy(), dy.numpy())
+    np.testing.assert_allclose(found, wanted.numpy(), atol=1e-12)
+
+
+def test_numpy_gradient_of_a_log_prob_is_pytorch_s_own():
+    x, dy = draw(3, 5).double().requires_grad_(), draw(3).double()
+    targets = torch.tensor([0, 4, 2])
+    wanted, = torch.autograd.grad(x.log_softmax(-1)[torch.arange(3), targets], x, dy)
+    given = [t.detach().numpy() for t in (x, targets, x.logsumexp(-1), dy)]
+    np.testing.assert_allclose(log_prob_backward_numpy(*given), wanted.numpy(), atol=1e-12)
+
+
+def test_numpy_gradient_of_a_log_prob_is_one_minus_p_at_the_target_and_minus_p_elsewhere():
+    logits, lse = np.array([[0, math.log(3)]]), np.array([math.log(4)])
+    found = log_prob_backward_numpy(logits, np.array([0]), lse, np.array([2.0]))
+    assert found == pytest.approx(np.array([[1.5, -1.5]]))
+
+
 def test_softmax_of_many_rows_in_time():
     x = draw(4000, 300).numpy()
     np.testing.assert_allclose(softmax_numpy(x).sum(-1), 1, rtol=1e-5)
     within(1, softmax_numpy, x)
 
 
-def several_tiles():
-    """q, k, v of 150 places, the later keys the louder, and what PyTorch makes of all scores."""
-    q, k, v = (draw(1, 2, 150, 4, seed=i).double() for i in range(3))
-    k *= torch.linspace(0, 9, 150)[:, None]
+def several_tiles(T=129):
+    """q, k, v of two tiles and a place more, later keys louder; what PyTorch makes of them."""
+    q, k, v = (draw(1, 2, T, 4, seed=i).double() for i in range(3))
+    k *= torch.linspace(0, 9, T)[:, None]
     tensors = [t.requires_grad_() for t in (q, k, v)]
-    later = torch.ones(150, 150).triu(1).bool()
+    later = torch.ones(T, T).triu(1).bool()
     s = (q @ k.mT / 2).masked_fill(later, -math.inf)
     return tensors, s, s.softmax(-1) @ v
 
@@ -362,7 +405,7 @@ def test_attention_over_several_tiles_is_the_softmax_of_all_scores():
 
 def test_gradients_over_several_tiles_are_pytorch_s_own():
     tensors, s, o = several_tiles()
-    do = draw(1, 2, 150, 4, seed=3).double()
+    do = draw(*o.shape, seed=3).double()
     given = [t.detach().numpy() for t in (*tensors, o, s.logsumexp(-1), do)]
     found = attention_backward_numpy(*given, True)
     for one, wanted in zip(found, torch.autograd.grad(o, tensors, do)):
