@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -141,6 +142,19 @@ def refuse_the_reference(event, arguments):
 
 
 sys.addaudithook(refuse_the_reference)
+
+
+class TooSlow(AssertionError):
+    """A right result that took too long: lessons/check.py says so."""
+
+
+def within(limit, function, *arguments):
+    """The function's result; TooSlow where it takes more seconds of work."""
+    started = time.process_time()
+    result = function(*arguments)
+    if time.process_time() - started > limit:
+        raise TooSlow
+    return result
 
 
 # ------------------------------------------------------------------------------- processes
