@@ -7,7 +7,9 @@ beside the tests.
 import importlib.util
 import inspect
 import json
+import multiprocessing
 import os
+import runpy
 import shutil
 import signal
 import subprocess
@@ -25,6 +27,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # for the CPU, so most do not see a GPU.
 ON_GPU = os.environ | {"PYTHONPATH": str(ROOT)}
 ENVIRONMENT = ON_GPU | {"CUDA_VISIBLE_DEVICES": ""}
+
+# A fork has what is imported already; Windows has none.
+FORK_OR_SPAWN = multiprocessing.get_context("fork" if hasattr(os, "fork") else "spawn")
 
 SUBMITTED = {}                              # our file's path -> the student's
 USED = set()                                # those that were imported, or run as a script
@@ -86,18 +91,20 @@ def pytest_cmdline_main(config):
         return None
     with tempfile.TemporaryDirectory() as folder:
         word = Path(folder) / "word"
-        command = [sys.executable, "-m", "pytest", *config.invocation_params.args]
+        os.environ["SPEAKS_TO"] = str(word)
+        sys.argv = ["pytest", *map(str, config.invocation_params.args)]
         limit = 20 * (config.getoption("--test-seconds") or 60)
-        try:
-            code = subprocess.run(command, cwd=config.invocation_params.dir, timeout=limit,
-                                  env=os.environ | {"SPEAKS_TO": str(word)}).returncode
-        except subprocess.TimeoutExpired:
+        again = FORK_OR_SPAWN.Process(target=runpy.run_module, args=("pytest", None, "__main__"))
+        again.start()
+        again.join(limit)
+        if again.exitcode is None:
+            again.kill()
             print(f"the hand-in was stopped after {limit} seconds")
             return 1
-        if code == 0 and not word.exists():
+        if again.exitcode == 0 and not word.exists():
             print("the hand-in ended Python before the last test: not passed")
             return 1
-        return code
+        return again.exitcode
 
 
 @pytest.hookimpl(wrapper=True)
@@ -147,8 +154,11 @@ sys.addaudithook(refuse_the_reference)
 STARTERS = []                               # processes of starting.py that wait for work
 
 
-def run_script(*arguments, stdin="", timeout=300, env=ENVIRONMENT, cwd=ROOT):
-    """A script as a user starts it, see starting.py: (exit code, stdout, stderr)."""
+def run_script(*arguments, stdin="", timeout=300, env=ENVIRONMENT, cwd=ROOT, meanwhile=None):
+    """A script as a user starts it, see starting.py: (exit code, stdout, stderr).
+
+    meanwhile(process id) is called while it runs, and may end it.
+    """
     USED.add(str(arguments[0]))
     script = SUBMITTED.get(str(arguments[0]), arguments[0])
     with tempfile.TemporaryDirectory() as folder:
@@ -163,6 +173,9 @@ def run_script(*arguments, stdin="", timeout=300, env=ENVIRONMENT, cwd=ROOT):
                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                                        env=ON_GPU)
         print(json.dumps(job), file=starter.stdin, flush=True)
+        process = int(starter.stdout.readline())
+        if meanwhile:
+            meanwhile(process)
         code = int(starter.stdout.readline())
         STARTERS.append(starter)
         return code, *(file.read_text() for file in files[1:])

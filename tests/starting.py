@@ -2,7 +2,7 @@
 memory, and forks for each script.
 
 in    on stdin a line of JSON for each: run's arguments
-out   its exit code, a line
+out   its process id, a line, and its exit code when it has ended, another
 A fork has imported none of our files, and finds what `python script.py` would find.
 """
 import gc
@@ -15,7 +15,7 @@ import signal
 import sys
 from pathlib import Path
 
-IMPORTED = ("torch", "regex", "matplotlib.figure", "matplotlib.backends.backend_agg")
+IMPORTED = ("torch", "regex", "matplotlib.figure", "matplotlib.backends.backend_agg", "pytest")
 
 
 def run(arguments, environment, files, seconds, folder):
@@ -38,5 +38,6 @@ if __name__ == "__main__":
     for line in sys.stdin:
         fork = multiprocessing.get_context("fork").Process(target=run, kwargs=json.loads(line))
         fork.start()
+        print(fork.pid, flush=True)
         fork.join()
         print(fork.exitcode, flush=True)
