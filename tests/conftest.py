@@ -4,6 +4,7 @@ One thread a process: small tensors gain nothing from two, and the order of sums
 What takes long, such as a quick run of all four stages, starts with the session, in processes
 beside the tests.
 """
+import functools
 import importlib.util
 import inspect
 import json
@@ -12,9 +13,12 @@ import os
 import runpy
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -151,7 +155,17 @@ sys.addaudithook(refuse_the_reference)
 
 
 # ------------------------------------------------------------------------------- processes
-STARTERS = []                               # processes of starting.py that wait for work
+STARTER = threading.Lock()                  # of starter(): its first caller makes it
+
+
+@functools.cache
+def starter():
+    """The process of starting.py: a socket to it. It ends when this process does."""
+    ours, theirs = socket.socketpair()
+    subprocess.Popen([sys.executable, ROOT / "tests" / "starting.py"], cwd=ROOT, stdin=theirs,
+                     env=ON_GPU)
+    theirs.close()
+    return ours
 
 
 def run_script(*arguments, stdin="", timeout=300, env=ENVIRONMENT, cwd=ROOT, meanwhile=None):
@@ -166,19 +180,26 @@ def run_script(*arguments, stdin="", timeout=300, env=ENVIRONMENT, cwd=ROOT, mea
         files[0].write_text(stdin)
         job = {"arguments": [str(script), *map(str, arguments[1:])], "environment": env,
                "files": [str(file) for file in files], "seconds": timeout, "folder": str(cwd)}
-        try:
-            starter = STARTERS.pop()
-        except IndexError:
-            starter = subprocess.Popen([sys.executable, ROOT / "tests" / "starting.py"], cwd=ROOT,
-                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                                       env=ON_GPU)
-        print(json.dumps(job), file=starter.stdin, flush=True)
-        process = int(starter.stdout.readline())
-        if meanwhile:
-            meanwhile(process)
-        code = int(starter.stdout.readline())
-        STARTERS.append(starter)
+        ours, theirs = socket.socketpair()
+        with STARTER, theirs:
+            socket.send_fds(starter(), [b"."], [theirs.fileno()])
+        with ours, ours.makefile("rw") as stream:
+            print(json.dumps(job), file=stream, flush=True)
+            process = int(stream.readline())
+            if meanwhile:
+                meanwhile(process)
+            code = int(stream.readline())
         return code, *(file.read_text() for file in files[1:])
+
+
+def sending(number, file):
+    """For run_script's meanwhile: this signal, as soon as the script has written the file."""
+    def meanwhile(process):
+        while not file.exists():
+            os.kill(process, 0)             # fails where the script has ended
+            time.sleep(0.01)
+        os.kill(process, number)
+    return meanwhile
 
 
 @pytest.fixture
@@ -236,10 +257,21 @@ def beside(function):
     return pytest.fixture(scope="session", name=name)(wait)
 
 
+def needs_of(item):
+    """What `beside` made and this test uses."""
+    return {*item.fixturenames, item.name} & {*BESIDE}
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: bool(needs_of(item)))   # those that may have to wait come last
+
+
 @pytest.fixture(scope="session", autouse=True)
 def running(request, tmp_path_factory):
-    """{name: Future} of what `beside` made and this session uses, two at a time in the order of
-    the tests. What another needs is started before it, so nobody waits for what has not begun."""
+    """{name: Future} of what `beside` made and this session uses, two at a time, first the quick
+    run, which takes longest. What another needs is started before it, so nobody waits for what has
+    not begun."""
     pool, started = ThreadPoolExecutor(2), {}
 
     def start(name):
@@ -250,10 +282,10 @@ def running(request, tmp_path_factory):
             started[name] = pool.submit(work, BESIDE[name], folder, others)
         return started[name]
 
-    for item in request.session.items:
-        for name in (*item.fixturenames, item.name):
-            if name in BESIDE:
-                start(name)
+    needed = set().union(*map(needs_of, request.session.items))
+    for name in BESIDE:
+        if name in needed:
+            start(name)
     yield started
     pool.shutdown(cancel_futures=True)
 

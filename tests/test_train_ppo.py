@@ -5,9 +5,8 @@ import json
 import math
 import random
 import shutil
-import subprocess
+import signal
 import sys
-import time
 from collections import Counter
 from dataclasses import fields, replace
 from pathlib import Path
@@ -18,7 +17,7 @@ import torch
 import model as M
 import run
 import train_ppo
-from conftest import ENVIRONMENT, beside, run_script
+from conftest import beside, run_script, sending
 from data import judging, world
 from resuming import forgetting, killed_at_the_first_save
 from train_ppo import Rollout, gae, last_chosen, ppo_loss, score_minus_kl, whiten
@@ -631,14 +630,11 @@ def test_the_report_card_has_four_columns_with_the_same_names(quick_out):
 def test_a_run_that_was_killed_and_resumed_ends_with_the_same_bits(tmp_path, quick_out):
     for name in ("pretrain.pt", "sft.pt", "rm.pt", "tokenizer.json"):
         shutil.copy(quick_out / name, tmp_path / name)
-    command = [sys.executable, train_ppo.__file__, "--quick", "--out", tmp_path]
-    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=ENVIRONMENT)
-    while not (tmp_path / "ppo.state.pt").exists() and running.poll() is None:
-        time.sleep(0.05)
-    running.kill()
-    running.wait()
+    command = ("train_ppo.py", "--quick", "--out", tmp_path)
+    kill = sending(signal.SIGKILL, tmp_path / "ppo.state.pt")
+    assert run_script(*command, meanwhile=kill)[0] == -signal.SIGKILL
     assert not (tmp_path / "ppo.pt").exists()
-    code, _, errors = run_script("train_ppo.py", "--quick", "--resume", "--out", tmp_path)
+    code, _, errors = run_script(*command, "--resume")
     assert code == 0, errors
     one, two = (run.read_torch(folder / "ppo.pt")["weights"] for folder in (quick_out, tmp_path))
     assert all(torch.equal(one[name], two[name]) for name in one)
