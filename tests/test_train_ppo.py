@@ -5,9 +5,8 @@ import json
 import math
 import random
 import shutil
-import subprocess
+import signal
 import sys
-import time
 from collections import Counter
 from dataclasses import fields, replace
 from pathlib import Path
@@ -18,7 +17,7 @@ import torch
 import model as M
 import run
 import train_ppo
-from conftest import ENVIRONMENT, beside, run_script
+from conftest import sending
 from data import judging, world
 from resuming import forgetting, killed_at_the_first_save
 from train_ppo import Rollout, gae, last_chosen, ppo_loss, score_minus_kl, whiten
@@ -525,6 +524,20 @@ def test_a_run_resumed_without_a_part_of_its_state_ends_otherwise(name, unbroken
         assert bits(ppo(half, resume=True, **LONG)) != unbroken
 
 
+def test_a_run_that_was_killed_and_resumed_ends_with_the_same_bits(small, script, tmp_path):
+    whole, prompts = shutil.copytree(small, tmp_path / "whole"), tmp_path / "prompts.txt"
+    prompts.write_text("Who?\nWhy?\nIs it so?\nSince when?\n")
+    command = ("train_ppo.py", "--quick", "--steps", 8, "--episodes", 4, "--minibatch", 4,
+               "--max-new-tokens", 8, "--data", prompts, "--out")
+    assert script(*command, whole)[0] == 0
+    kill = sending(signal.SIGKILL, small / "ppo.state.pt")
+    assert script(*command, small, meanwhile=kill)[0] == -signal.SIGKILL
+    assert not (small / "ppo.pt").exists()
+    code, _, errors = script(*command, small, "--resume")
+    assert code == 0, errors
+    assert (whole / "ppo.pt").read_bytes() == (small / "ppo.pt").read_bytes()
+
+
 @pytest.mark.parametrize("other", ["sft.pt", "rm.pt", "mine.txt"])
 def test_a_run_is_not_resumed_with_another_model_or_other_prompts(other, half):
     if other == "mine.txt":
@@ -623,20 +636,3 @@ def test_the_report_card_has_four_columns_with_the_same_names(quick_out):
     assert card["best_of_n"]["rm_reward"] >= card["sft"]["rm_reward"] - 0.5
     assert greedy["sft"]["heldout_accuracy"] == sft["heldout_accuracy"]
     assert (quick_out / "ppo.png").read_bytes()[:4] == b"\x89PNG"
-
-
-@beside
-def test_a_run_that_was_killed_and_resumed_ends_with_the_same_bits(tmp_path, quick_out):
-    for name in ("pretrain.pt", "sft.pt", "rm.pt", "tokenizer.json"):
-        shutil.copy(quick_out / name, tmp_path / name)
-    command = [sys.executable, train_ppo.__file__, "--quick", "--out", tmp_path]
-    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=ENVIRONMENT)
-    while not (tmp_path / "ppo.state.pt").exists() and running.poll() is None:
-        time.sleep(0.05)
-    running.kill()
-    running.wait()
-    assert not (tmp_path / "ppo.pt").exists()
-    code, _, errors = run_script("train_ppo.py", "--quick", "--resume", "--out", tmp_path)
-    assert code == 0, errors
-    one, two = (run.read_torch(folder / "ppo.pt")["weights"] for folder in (quick_out, tmp_path))
-    assert all(torch.equal(one[name], two[name]) for name in one)
