@@ -22,7 +22,7 @@ import torch.nn.functional as F
 import run
 from data import judging, world
 from data.dialogues import files_in, hold_out, read_prompts, read_rankings, those_that_fit
-from data.judging import calibration_error, pair_accuracy
+from data.judging import calibration_error, length_correlation, pair_accuracy, sureness
 from data.shards import load_shards, sample_rows
 from model import (ScalarGPT, as_turns, encode_chat, encode_prompt, load_checkpoint,
                    make_optimizer, next_token_loss, save_checkpoint, schedule, score_answers,
@@ -251,36 +251,35 @@ def examine(model, tokenizer, policy, config):
     scores = score_answers(model, tokenizer, pairs, ended).cpu().numpy().reshape(gold.shape)
     entities = np.array([prompt.entity for prompt in prompts])          # (N,)
     kinds = np.array([prompt.kind for prompt in prompts])               # (N,)
-    by_kind = {}
-    for kind in world.KINDS:
-        of = kinds == kind
-        by_kind[kind] = pair_accuracy(scores[of], gold[of], entities[of])
+    own = slice(config.sampled)                 # PPO's policy will choose among its own answers
     figures = {"heldout_pair_accuracy": pair_accuracy(scores, gold, entities),
                "heldout_pair_accuracy_noisy": pair_accuracy(scores, noisy, entities),
-               "by_kind": by_kind,
-               "calibration_error": calibration_error(scores, -noisy),
-               "length_correlation": worst_correlation(lengths, scores, kinds)}
+               "sampled_pair_accuracy": pair_accuracy(scores[:, own], gold[:, own], entities),
+               "by_kind": {}, "sampled_by_kind": {}, "sureness_by_kind": {}}
+    for kind in world.KINDS:
+        of = kinds == kind
+        figures["by_kind"][kind] = pair_accuracy(scores[of], gold[of], entities[of])
+        figures["sampled_by_kind"][kind] = pair_accuracy(scores[of, own], gold[of, own],
+                                                         entities[of])
+        figures["sureness_by_kind"][kind] = sureness(scores[of], -noisy[of])
+    figures |= {"calibration_error": calibration_error(scores, -noisy),
+                "longer_is_better": pair_accuracy(lengths, gold, entities),
+                **length_correlation(lengths, scores)}
     return figures, gold, scores
 
 
-def worst_correlation(lengths, scores, kinds):
-    """The largest |r| within a kind between an answer's length in tokens and its score: does the
-    model like answers for being long?"""
-    worst = 0.0
-    for kind in set(kinds):
-        x, y = lengths[kinds == kind].ravel(), scores[kinds == kind].ravel()
-        if x.std() > 0 and y.std() > 0:
-            worst = max(worst, abs(float(np.corrcoef(x, y)[0, 1])))
-    return worst
-
-
 def show(figures):
-    right = {"all, against the rubric": figures["heldout_pair_accuracy"],
-             "all, against a noisy labeler": figures["heldout_pair_accuracy_noisy"],
-             **figures["by_kind"]}
-    print_table("on held-out pairs (95% interval)", right, {"right": right})
-    print(f"calibration error {figures['calibration_error']:.3f}, worst correlation of score and "
-          f"length within a kind {figures['length_correlation']:.2f}")
+    columns = {"all pairs": {"all, against the rubric": figures["heldout_pair_accuracy"],
+                             "all, against a noisy labeler": figures["heldout_pair_accuracy_noisy"],
+                             "the longer one": figures["longer_is_better"], **figures["by_kind"]},
+               "sampled answers": {"all, against the rubric": figures["sampled_pair_accuracy"],
+                                   **figures["sampled_by_kind"]}}
+    names = list(columns["all pairs"])
+    columns = {heading: {name: share for name, share in column.items() if share["n"]}
+               for heading, column in columns.items()}
+    print_table("on held-out pairs (95% interval)", names, columns)
+    print(f"calibration error {figures['calibration_error']:.3f}, correlation of score and length "
+          f"within a prompt {figures.get('length_correlation', 0):.2f}")
 
 
 def main():

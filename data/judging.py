@@ -91,6 +91,26 @@ def calibration_error(scores, ranks, bins=10):
     return float(error)
 
 
+def sureness(scores, ranks):
+    """Means over the pairs of (N, K): how sure the scores are of an order, and how often right."""
+    n, i, j = np.nonzero(ranks[:, :, None] < ranks[:, None, :])
+    margins = scores[n, i] - scores[n, j]
+    if not len(margins):
+        return {}
+    sure = 1 / (1 + np.exp(-abs(margins)))
+    return {"sure": float(sure.mean()), "right": float((margins > 0).mean())}
+
+
+def length_correlation(lengths, scores, real=None):
+    """(N, K) each -> {"length_correlation"} of an answer's length in tokens and its score, both
+    less their prompt's mean: only within one do answers compete. Nothing where one is constant."""
+    real = np.ones(scores.shape, bool) if real is None else real
+    x, y = (within_prompts(values, real) for values in (lengths, scores))
+    if not (x.std() > 0 and y.std() > 0):
+        return {}
+    return {"length_correlation": float(np.corrcoef(x, y)[0, 1])}
+
+
 @torch.no_grad()
 def examine_rankings(model, tokenizer, rankings, collate):
     """-> figures, and for the picture is-first (N,) bool and scores (N,) of all answers. collate:
@@ -110,9 +130,7 @@ def examine_rankings(model, tokenizer, rankings, collate):
     else:
         figures["calibration_error"] = calibration_error(scores, ranks)
     real = ~np.isnan(ranks)
-    x, y = (within_prompts(values, real) for values in (lengths, scores))
-    if x.std() > 0 and y.std() > 0:
-        figures["length_correlation"] = float(np.corrcoef(x, y)[0, 1])
+    figures |= length_correlation(lengths, scores, real)
     rows = [{"prompt": prompt, "answer": answer, "score": float(score), "rank": float(rank)}
             for (prompt, answer), score, rank in zip(pairs, scores.ravel(), ranks.ravel())
             if rank == rank]
@@ -123,7 +141,7 @@ def examine_rankings(model, tokenizer, rankings, collate):
 
 
 def within_prompts(values, real):
-    """(N, K) -> those where real, less their prompt's mean: only within one do they compete."""
+    """(N, K) -> those where real, less their prompt's mean."""
     means = np.where(real, values, 0).sum(1, keepdims=True) / real.sum(1, keepdims=True)
     return (values - means)[real]
 

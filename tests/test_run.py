@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
@@ -158,17 +159,35 @@ def test_what_was_saved_goes_on_where_it_was(tmp_path):
 def test_the_interval_of_a_share_is_over_entities_and_not_over_answers():
     apart = run.share([1, 0] * 50, range(100))
     assert apart["value"] == 0.5 and apart["n"] == 100
-    assert 0.38 < apart["low"] < 0.42 and 0.58 < apart["high"] < 0.62      # 0.5 -+ 1.96 x 0.05
-    together = run.share([1, 0] * 50, ["right", "wrong"] * 50)             # two entities say little
-    assert (together["low"], together["high"]) == (0, 1)
+    assert (round(apart["low"], 4), round(apart["high"], 4)) == (0.4038, 0.5962)   # Wilson's, 100
+    together = run.share([1, 0] * 50, ["right", "wrong"] * 50)      # Wilson's for 2: says little
+    assert (round(together["low"], 4), round(together["high"], 4)) == (0.0945, 0.9055)
     assert run.share([1, 3], "ab", wholes=[4, 4])["value"] == 0.5
 
 
 def test_where_all_answers_are_alike_the_interval_is_wilsons_for_the_entities():
     none, all_of_them = run.share([0] * 30, "abcde" * 6), run.share([True] * 10, range(10))
-    assert (none["low"], round(none["high"], 4)) == (0, 0.4345)             # 0 of 5, z = 1.96
-    assert (round(all_of_them["low"], 4), all_of_them["high"]) == (0.7225, 1)   # 10 of 10
+    assert (round(none["low"], 9), round(none["high"], 4)) == (0, 0.4345)       # 0 of 5, z = 1.96
+    assert (round(all_of_them["low"], 4), round(all_of_them["high"], 9)) == (0.7225, 1)  # 10 of 10
     assert run.share([], [])["n"] == 0
+
+
+def test_one_answer_more_moves_an_interval_a_little():
+    """From none of 200 to one, as from ten to eleven."""
+    entities = [i % 20 for i in range(200)]
+    highs = [run.share([i < k for i in range(200)], entities)["high"] for k in range(12)]
+    assert all(abs(later - one) < 0.03 for one, later in zip(highs, highs[1:]))
+
+
+def test_an_interval_holds_the_share_in_19_of_20_worlds_near_nothing_too():
+    """13 entities with ten answers each; how often one is right is drawn for each entity."""
+    rng, held = np.random.default_rng(0), 0
+    entities = [i % 13 for i in range(130)]
+    for _ in range(400):
+        right = rng.beta(0.1 * 2.3, 0.9 * 2.3, 13)              # mean 0.1, within an entity alike
+        figure = run.share(rng.random(130) < right[entities], entities)
+        held += figure["low"] <= 0.1 <= figure["high"]
+    assert held > 0.94 * 400
 
 
 def test_figures_are_shown_as_people_read_them():

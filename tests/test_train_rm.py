@@ -158,15 +158,19 @@ def test_calibration_error_is_zero_where_sureness_is_right_and_large_where_it_is
     assert train_rm.calibration_error(scores, np.ones_like(ranks)) == 0     # no pair at all
 
 
-def test_the_length_correlation_is_the_worst_within_a_kind_whatever_its_sign():
-    lengths, kinds = np.array([[1, 2], [1, 2], [11, 12], [11, 12]]), np.array(list("aabb"))
-    scores = np.array([[0.0, 0], [1, 1], [5, 5], [6, 6]])   # the longer kind scores higher; within
-    assert train_rm.worst_correlation(lengths, scores, kinds) < 1e-6    # a kind it says nothing
-    assert train_rm.worst_correlation(lengths, lengths * -2.0, kinds) == pytest.approx(1.0)
-    for rows in (slice(0, 2), slice(2, 4)):                 # in one of the two kinds only
-        some = scores.copy()
-        some[rows] = lengths[rows]
-        assert train_rm.worst_correlation(lengths, some, kinds) == pytest.approx(1.0)
+def test_the_length_correlation_is_signed_and_taken_within_a_prompt():
+    lengths = np.array([[1, 2], [11, 12]])
+    cases = ([[0.0, 2], [7, 9]], 1), ([[2.0, 0], [9, 7]], -1), ([[5.0, 5], [6, 6]], None)
+    for scores, r in cases:
+        found = train_rm.length_correlation(lengths, np.array(scores))
+        assert found.get("length_correlation") == (r and pytest.approx(r))      # constant: nothing
+
+
+def test_sureness_is_the_mean_chance_of_the_order_and_right_how_often_the_labeler_agrees():
+    scores = np.array([[np.log(3.0), 0.0]] * 2 + [[0.0, np.log(4.0)]] * 2)      # 75%, 75%, 80%, 80%
+    ranks = np.array([[1, 2], [1, 2], [1, 2], [2, 1]])
+    assert train_rm.sureness(scores, ranks) == {"sure": pytest.approx(0.775), "right": 0.75}
+    assert train_rm.sureness(scores, np.ones_like(ranks)) == {}
 
 
 # ------------------------------------------------------------------------------- the examination
@@ -177,7 +181,7 @@ def plain_prompts(monkeypatch):
                         lambda prompt, split, rng: prompt)
 
 
-def examine_by(monkeypatch, score, **flags):
+def examine_by(monkeypatch, score, spoil=lambda scores: scores, **flags):
     """examine's figures, gold and scores where the score of an answer is score(prompt, answer) and
     the answers are those of annotators and "No", which does not end."""
     def gather(model, tokenizer, prompts, config, rng, generator):
@@ -186,8 +190,8 @@ def examine_by(monkeypatch, score, **flags):
 
     def scores(model, tokenizer, pairs, ended):
         assert ended == [answer != "No" for _, answer in pairs]
-        return torch.tensor([float(score(world.find_prompt(question), answer))
-                             for question, answer in pairs])
+        return spoil(torch.tensor([float(score(world.find_prompt(question), answer))
+                                   for question, answer in pairs]))
 
     class Words:
         encode_ordinary = staticmethod(str.split)
@@ -235,6 +239,20 @@ def test_a_score_that_is_the_length_in_tokens_correlates_with_it(
         monkeypatch, plain_prompts):
     figures, *_ = examine_by(monkeypatch, lambda prompt, answer: len(answer.split()))
     assert figures["length_correlation"] == pytest.approx(1)
+
+
+def test_pairs_of_sampled_answers_are_judged_apart_from_those_with_a_foreign_one(
+        monkeypatch, plain_prompts):
+    """The policy will choose among its own answers: here the first two of three. The model is
+    right about them, and wrong about the third, which gets the highest score always."""
+    figures, gold, scores = examine_by(
+        monkeypatch, world.grade, noise=0.0, sampled=2,
+        spoil=lambda scores: scores + 9 * (torch.arange(len(scores)) % 3 == 2))
+    sampled, by_kind = figures["sampled_pair_accuracy"], figures["sampled_by_kind"].values()
+    assert sampled["value"] == 1 > figures["heldout_pair_accuracy"]["value"]
+    assert sampled["n"] == (gold[:, 0] != gold[:, 1]).sum() == sum(share["n"] for share in by_kind)
+    assert all(share["value"] == 1 for share in by_kind if share["n"])
+    assert set(figures["sureness_by_kind"]) == set(world.KINDS)
 
 
 def test_held_out_pairs_are_of_held_out_prompts_of_every_kind(monkeypatch, plain_prompts):
