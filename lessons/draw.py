@@ -97,6 +97,7 @@ def draw_00_pipeline(ax):
         write(ax, x + 0.85, 0.62, comes_out, 9.5)
         if i < 3:
             arrow(ax, (x + 1.7, 1.6), (x + 1.98, 1.6), color)
+            write(ax, x + 1.84, 1.05, ("start", "start", "scores")[i], 9.5)
     ax.plot([3.5, 3.5, 6.4], [2.0, 2.35, 2.35], color=STAGES["sft"], linewidth=1.4, zorder=0)
     arrow(ax, (6.4, 2.35), (6.4, 2.0), STAGES["sft"])
     write(ax, 5.7, 2.52, "start and reference", 9.5)
@@ -142,7 +143,7 @@ def draw_00_question(ax):
         write(ax, 6.08, y + 0.42, learns, 9.5, ha="left")
         lines = {"pretrain": [(question, ""), *((text, "") for text in more[:2])],
                  "sft": [(question, ""), (answers[2][0], "")],
-                 "rm": [(text, f"{grade:+.2f}") for text, grade in answers],
+                 "rm": [(text, rank) for (text, _), rank in zip(answers, ("1st", "2nd", "3rd"))],
                  "ppo": [(answers[0][0], "more often"), (answers[2][0], "less often")]}[stage]
         for line, (text, note) in enumerate(lines):
             at = y + 0.42 + 0.13 * (len(lines) - 1) - 0.26 * line
