@@ -315,7 +315,7 @@ def draw_02_transformer(ax):
         arrow(ax, (2.75, y), (2.75, y - 0.25))
         write(ax, 4.5, y - 0.13, f"{shape} = {tuple(tensor.shape)}", 9.5, ha="left")
         if parts is not None:
-            weights = f"{count(parts):,}" if parts else "none of its own"
+            weights = " + ".join(f"{count([part]):,}" for part in parts) or "none of its own"
             write(ax, 7.05, y + 0.21, weights, 10)
     arrow(ax, (1.15, 4.94), (1.15, 0.92), ONE, bend=0.12)
     write(ax, 0.45, 2.9, "one matrix\n(V, C),\nused twice", 9.5)
