@@ -736,24 +736,25 @@ def draw_04_duplicates(ax):
     words = [text.split() for text in TWO_TEXTS]
     runs = [[words[side][i : i + SHINGLE] for i in range(len(words[side]) - SHINGLE + 1)]
             for side in (0, 1)]
-    left, step = 0.12, 0.44
-    write(ax, 2.3, 3.52, f"two texts and their shingles, runs of {SHINGLE} words", 10.5,
+    left, step = 0.12, 0.5
+    write(ax, 2.6, 3.52, f"two texts and their shingles, runs of {SHINGLE} words", 10.5,
           weight="bold")
     both = [run for run in runs[0] if run in runs[1]]
     for side in (0, 1):
-        top = 3.06 - 1.5 * side
+        top = 3.0 - 1.5 * side
         for i, word in enumerate(words[side]):
             color = OTHER if word != words[1 - side][i] else INK
-            write(ax, left + step * (i + 0.5), top + (0.1 if i % 2 else -0.08), word, 9.5, color)
+            cell(ax, left + step * i, top - 1.2, step, 1.34)
+            write(ax, left + step * (i + 0.5), top, word, 9, color)
         for i, shingle in enumerate(runs[side]):
             color = ONE if shingle in both else OTHER
-            ax.add_patch(Rectangle((left + step * i, top - 0.37 - 0.14 * i), step * SHINGLE - 0.06,
-                                   0.1, facecolor=tint(color, 0.8)))
+            ax.add_patch(Rectangle((left + step * i + 0.03, top - 0.33 - 0.16 * i),
+                                   step * SHINGLE - 0.06, 0.1, facecolor=tint(color, 0.8)))
     total = len(runs[0]) + len(runs[1]) - len(both)
     assert abs(shingle_jaccard(*TWO_TEXTS) - len(both) / total) < 1e-9
-    write(ax, 2.3, 0.14, f"{len(both)} are in both, {total} in all: J = {len(both)}/{total} = "
+    write(ax, 2.6, 0.12, f"{len(both)} are in both, {total} in all: J = {len(both)}/{total} = "
           f"{len(both) / total:.2f}", 10)
-    chance_of_candidates(ax, 5.25, 0.62, 2.55, 2.5)
+    chance_of_candidates(ax, 5.85, 0.62, 1.95, 2.5)
 
 
 def chance_of_candidates(ax, left, bottom, width, height):
@@ -785,7 +786,7 @@ def chance_of_candidates(ax, left, bottom, width, height):
         write(ax, left + width * x, bottom - 0.14, f"{x:g}", 9.5)
         write(ax, left - 0.06, bottom + height * x, f"{x:.0%}", 9.5, ha="right")
     write(ax, left + width / 2, bottom - 0.42, "J of two texts", 10)
-    write(ax, left + width / 2, bottom + height + 0.4, "three bands or more agree", 10.5,
+    write(ax, left + width / 2, bottom + height + 0.4, "three bands agree", 10.5,
           weight="bold")
 
 
