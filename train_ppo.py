@@ -7,7 +7,6 @@ out   out/ppo.pt weights, out/ppo.json report card, out/ppo.jsonl a row an itera
 run   python train_ppo.py        (--quick: in seconds; --beta 0 shows what the KL penalty is for)
 see   the report card on held-out prompts: base, SFT, best of n, PPO; the recipe's own questions
 """
-import math
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +19,6 @@ from data.dialogues import files_in, prompts_of
 from model import (END, encode_prompt, load_checkpoint, make_optimizer, masked_mean,
                    save_checkpoint, schedule, score_answers, take_step, token_log_probs)
 from run import flag
-from run.chat import ask
 from run.rows import by_length, last_chosen, row_lengths, share_context
 
 
@@ -77,8 +75,7 @@ class Training:
         self.config = config
         self.policy, self.tokenizer, _ = load_checkpoint(sft, device)
         context = self.policy.config.block_size
-        most = config.max_new_tokens or bool(config.data) * context // 2
-        self.longest, self.room = share_context(most, context)
+        self.longest, self.room = share_context(config.max_new_tokens, context, bool(config.data))
         self.own_prompts, self.heldout = prompts_of(config, self.room, partial(
             encode_prompt, self.tokenizer))
         self.reference, *_ = load_checkpoint(sft, device)
@@ -115,14 +112,9 @@ class Training:
         """A generator for the report card, which no seed moves."""
         return torch.Generator(self.generator.device).manual_seed(2)
 
-    def score(self, pairs, ended):
-        """[(prompt, answer)], whether each ended -> (N,), as PPO scores an answer."""
-        scores = score_answers(self.reward_model, self.tokenizer, pairs, ended).cpu()
-        return (scores - self.mean) / self.std - self.config.no_end_penalty * ~torch.tensor(ended)
-
-    def asked(self):
-        """The prompts of the report card: the user's held-out ones, or the tiny world's."""
-        return self.heldout or [prompt.text for prompt in world.report_prompts(self.config.quick)]
+    def normalised(self, scores, ended):
+        """The reward model's scores (B,), ended (B,) bool -> those that PPO pays out (B,)."""
+        return (scores - self.mean) / self.std - self.config.no_end_penalty * ~ended
 
     def prompts(self, n):
         """n Prompts: the user's, of kind "own", else the tiny world's."""
@@ -136,17 +128,15 @@ class Training:
 @torch.no_grad()
 def sample_rollout(state, prompts):
     """Answer each prompt once at temperature 1, and note what is known before learning."""
-    config, policy, tokenizer = state.config, state.policy, state.tokenizer
-    end = tokenizer.special_tokens[END]
-    rows = [encode_prompt(tokenizer, prompt.text)[-state.room:] for prompt in prompts]
-    tokens, mask, log_probs = policy.generate(rows, state.longest, stop=end,
-                                              generator=state.generator)
+    end = state.tokenizer.special_tokens[END]
+    rows = [encode_prompt(state.tokenizer, prompt.text)[-state.room:] for prompt in prompts]
+    tokens, mask, log_probs = state.policy.generate(rows, state.longest, stop=end,
+                                                    generator=state.generator)
     lengths = row_lengths(mask)                                     # (B,)
     T = int(lengths.max())                      # columns behind the longest answer hold nothing
     tokens, mask, log_probs = tokens[:, :T], mask[:, : T - 1], log_probs[:, : T - 1]
     ended = tokens.gather(1, lengths[:, None] - 1)[:, 0] == end     # (B,)
-    scores = (answer_scores(state.reward_model, tokens, mask) - state.mean) / state.std     # (B,)
-    scores = scores - config.no_end_penalty * ~ended
+    scores = state.normalised(answer_scores(state.reward_model, tokens, mask), ended)       # (B,)
     ref_log_probs, values = evaluate(state.reference, state.critic, tokens, mask)
     return Rollout(tokens, mask, log_probs, ref_log_probs, values, scores, ended)
 
@@ -238,35 +228,37 @@ def train(state, config):
             updates.append(metrics)
         gold = gold_reward(state, prompts, rollout)
         row = {"iteration": step, **describe(rollout, gold, updates, time.time() - started)}
-        row = {name: figure for name, figure in row.items() if figure is not None}
         state.rows.append(row)
-        shown = {name: row[name] for name in ON_SCREEN if name in row}
-        progress.report(step + 1, **shown)
+        progress.report(step + 1, **{name: row[name] for name in ON_SCREEN if name in row})
         if (step + 1) % config.save_every == 0 or step + 1 == config.steps:
             state.saved.save(rows=state.rows, mean=state.mean, std=state.std)
 
 
 # ----------------------------------------------------------------------------- what is only watched
 ON_SCREEN = ("rm_reward", "gold_reward", "kl", "clip_fraction", "ended", "episodes_per_second")
+CURVES = {"rewards on the prompts of PPO": {"rm_reward": "reward model (what PPO sees)",
+                                            "gold_reward": "rubric (what people meant)"},
+          "how far it has moved": {"kl": "KL from the SFT model, nats",
+                                   "entropy": "entropy, nats a token"}}
 
 
 def diagnostics(log_ratio, ratio, clipped, mask):
     """How far the policy is from the one that sampled."""
-    means = {"approx_kl": masked_mean(ratio - 1 - log_ratio, mask),     # k3, >= 0; Schulman 2020
-             "clip_fraction": masked_mean((ratio != clipped).float(), mask),
-             "ratio": masked_mean(ratio, mask)}
-    return {name: mean.item() for name, mean in means.items()}
+    k3 = ratio - 1 - log_ratio                  # estimates the KL, and is >= 0 (Schulman 2020)
+    return {"approx_kl": masked_mean(k3, mask).item(),
+            "clip_fraction": masked_mean((ratio != clipped).float(), mask).item(),
+            "ratio": masked_mean(ratio, mask).item()}
 
 
 def gold_reward(state, prompts, rollout):
-    """Mean grade of the rubric, which PPO never sees; None for the user's own prompts."""
+    """{"gold_reward": mean grade of the rubric, which PPO never sees}; {} for own prompts."""
     if state.own_prompts:
-        return None
+        return {}
     special, grades = set(state.tokenizer.special_tokens.values()), []
     for prompt, row, mask in zip(prompts, rollout.tokens[:, 1:], rollout.mask.bool()):
         ids = [i for i in row[mask].tolist() if i not in special]
         grades.append(world.grade(prompt, state.tokenizer.decode(ids).strip()))
-    return sum(grades) / len(grades)
+    return {"gold_reward": sum(grades) / len(grades)}
 
 
 def describe(rollout, gold, updates, seconds):
@@ -274,7 +266,7 @@ def describe(rollout, gold, updates, seconds):
     mask, values, returns = rollout.mask, rollout.values, rollout.returns
     kl = ((rollout.log_probs - rollout.ref_log_probs) * mask).sum(1)        # (B,) nats an answer
     unexplained = (returns - values)[mask.bool()].var() / returns[mask.bool()].var().clamp(min=1e-8)
-    return {"rm_reward": rollout.scores.mean().item(), "gold_reward": gold, "kl": kl.mean().item(),
+    return {"rm_reward": rollout.scores.mean().item(), **gold, "kl": kl.mean().item(),
             "entropy": -masked_mean(rollout.log_probs, mask).item(),    # estimated by the samples
             "explained_variance": 1 - unexplained.item(),
             "answer_length": mask.sum(1).mean().item(),
@@ -284,64 +276,26 @@ def describe(rollout, gold, updates, seconds):
 
 
 # ---------------------------------------------------------------------------------- the report card
-def measure(state, answer):
-    """One column: the rubric's figures, and the mean score, as PPO scores an answer. answer:
-    questions -> [(answer, ended)]."""
-    quick = state.config.quick
-    asked = [prompt.text for prompt in world.report_prompts(quick)]
-    everything = list(dict.fromkeys([*asked, *world.RECIPE]))       # answered in one go
-    said = dict(zip(everything, answer(everything)))
-    card, transcripts = world.examine(lambda questions: [said[q] for q in questions], quick)
-    pairs = [(question, said[question][0]) for question in asked]
-    ended = [said[question][1] for question in asked]
-    scores = state.score(pairs, ended)
-    return {**card, "rm_reward": scores.mean().item(), "transcripts": transcripts}
-
-
-def sampled_kl(state):
-    """Nats an answer: by how much the policy's own samples at temperature 1, to the report card's
-    questions, are likelier to it than to the reference."""
-    prompts = [encode_prompt(state.tokenizer, text)[-state.room:] for text in state.asked()]
+def sampled_kl(state, questions):
+    """Nats an answer: by how much the policy's own samples at temperature 1 are likelier to it than
+    to the reference."""
+    prompts = [encode_prompt(state.tokenizer, text)[-state.room:] for text in questions]
     tokens, mask, log_probs = state.policy.generate(
         prompts, state.longest, stop=state.tokenizer.special_tokens[END], generator=state.fresh())
     ref_log_probs = token_log_probs(state.reference, tokens, mask)                  # (B, T-1)
     return ((log_probs - ref_log_probs) * mask).sum(1).mean().item()
 
 
-def best_of_n(state, questions):
+def best_of_n(state, answer, questions):
     """Of n answers that the SFT model samples, the one that the reward model likes best: what PPO
-    is compared with (Stiennon 2020)."""
-    n, tokenizer = state.config.best_of, state.tokenizer
+    is compared with (Stiennon 2020). answer: what it says to questions, [(answer, ended)]."""
+    n = state.config.best_of
     repeated = [question for question in questions for _ in range(n)]
-    answers = ask(state.reference, tokenizer, repeated, temperature=1.0, generator=state.fresh(),
-                  max_new_tokens=state.longest if state.heldout else 24)
-    pairs = [(question, answer) for question, (answer, _) in zip(repeated, answers)]
+    answers = answer(repeated)
+    pairs = [(question, text) for question, (text, _) in zip(repeated, answers)]
     ended = [end for _, end in answers]
-    scores = score_answers(state.reward_model, tokenizer, pairs, ended).view(-1, n)
+    scores = score_answers(state.reward_model, state.tokenizer, pairs, ended).view(-1, n)
     return [answers[i * n + best] for i, best in enumerate(scores.argmax(1).tolist())]
-
-
-@torch.no_grad()
-def report_card(state, base):
-    """The same questions for all: {"base", "sft", "best_of_n", "ppo"}, sampled at temperature 1, of
-    which PPO's objective and the KL speak; and "greedy", the likeliest answers, as in a filter."""
-    n, models = state.config.best_of, {"base": base, "sft": state.reference, "ppo": state.policy}
-
-    def column(name, temperature):
-        return measure(state, partial(ask, models[name], state.tokenizer, temperature=temperature,
-                                      generator=state.fresh(), chat=name != "base"))
-
-    most = math.log(n) - (n - 1) / n        # an upper bound; Beirami 2024, theorem 1
-    best = measure(state, partial(best_of_n, state)) | {"n": n, "kl_at_most": most}
-    return {"base": column("base", 1.0), "sft": column("sft", 1.0) | {"kl": 0.0}, "best_of_n": best,
-            "ppo": column("ppo", 1.0) | {"kl": sampled_kl(state)},
-            "greedy": {name: column(name, 0.0) for name in models}}
-
-
-CURVES = {"rewards on the prompts of PPO": {"rm_reward": "reward model (what PPO sees)",
-                                            "gold_reward": "rubric (what people meant)"},
-          "how far it has moved": {"kl": "KL from the SFT model, nats",
-                                   "entropy": "entropy, nats a token"}}
 
 
 def main():
@@ -351,20 +305,13 @@ def main():
     state = Training(config, device)
     base, *_ = load_checkpoint(f"{out}/pretrain.pt", device)
     train(state, config)
-    own, meta = state.own_prompts, {"stage": "ppo", "steps": config.steps, "seed": config.seed}
-    card = judging.report_card(state, best_of_n, sampled_kl) if own else report_card(state, base)
-    save_checkpoint(f"{out}/ppo.pt", state.policy, state.tokenizer, meta | {"beta": config.beta}
-                    | ({"examples": [judging.on_one_line(p) for p in own[:3]]} if own else {}))
+    card = judging.report_card(state, base, best_of_n, sampled_kl)
+    save_checkpoint(f"{out}/ppo.pt", state.policy, state.tokenizer, {
+        "stage": "ppo", "steps": config.steps, "seed": config.seed, "beta": config.beta,
+        "examples": [run.pictures.on_one_line(prompt) for prompt in state.own_prompts[:3]]})
     run.write_json_lines(f"{out}/ppo.jsonl", state.rows)
     run.write_json(f"{out}/ppo.json", {**card, "seconds": time.time() - started})
-    greedy = card.pop("greedy", None)
-    drawn = judging.DRAWN if own else world.DRAWN
-    run.pictures.draw_run(f"{out}/ppo.png", "iteration", state.rows, CURVES, drawn, card)
-    if own:
-        judging.show_card(card)
-    else:
-        run.pictures.print_table("sampled at temperature 1", world.SHOWN, card)
-        run.pictures.print_card(world.SHOWN, greedy)
+    judging.show_card(card, f"{out}/ppo.png", state.rows, CURVES)
     print(f"\n{out}/ppo.pt, ppo.json, ppo.jsonl, ppo.png   {time.time() - started:.0f} s   "
           f"talk to it: python model.py {out}/ppo.pt")
 

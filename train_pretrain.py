@@ -30,7 +30,7 @@ from model import (GPT, SPECIAL_TOKENS, GPTConfig, make_optimizer, next_token_lo
                    save_checkpoint, schedule)
 from run import UserError, flag
 from run.chat import go_on
-from run.pictures import draw_curves, draw_matrix
+from run.pictures import draw_curves, draw_matrix, print_texts
 
 PRESETS = {
     "laptop": dict(n_layer=4, n_head=4, n_embd=128, block_size=64, vocab_size=4096, batch_size=24,
@@ -77,14 +77,7 @@ class Config(run.CommonConfig):
         if not 0 < max(self.heldout_tail, self.heldout_share) < 1:
             raise UserError("--heldout-share and --heldout-tail lie between 0 and 1, as 0.1 for a "
                             "tenth: without held-out text nothing can be judged")
-        if self.n_embd % self.n_head:
-            raise UserError(f"--n-embd {self.n_embd} is not a multiple of --n-head {self.n_head}")
-        if self.n_embd > 256 * self.n_head:
-            raise UserError(f"--n-embd {self.n_embd} is over 256 channels a head: raise --n-head")
-        least = 256 + len(SPECIAL_TOKENS)
-        if self.vocab_size < least:
-            raise UserError(f"--vocab-size {self.vocab_size} is too small: 256 bytes and "
-                            f"{len(SPECIAL_TOKENS)} control tokens need {least}")
+        run.check_sizes(self, len(SPECIAL_TOKENS))
 
 
 # ------------------------------------------------------------------------- gather, clean, tokenize
@@ -251,29 +244,23 @@ def look(model, tokenizer, generator, quick=False, own=()):
     """What a base model is, on the tiny world's facts and questions (quick: every eighth): it
     knows, but it neither answers nor stops. own: beginnings of the user's held-out texts."""
     for temperature in (0.5, 1.0, 1.5) if own else ():
-        show(f"held-out text, continued at temperature {temperature}:", own,
-             go_on(model, tokenizer, own, 40, temperature, generator))
+        print_texts(f"held-out text, continued at temperature {temperature}:", own,
+                    go_on(model, tokenizer, own, 40, temperature, generator))
     if own:
         return {}
     every = 8 if quick else 1
     facts, asking = world.recall_prompts()[::every], world.bare_questions()[::every]
     beginnings, questions = [beginning for beginning, *_ in facts], [p.text for p in asking]
     said, asked = go_on(model, tokenizer, beginnings, 12), go_on(model, tokenizer, questions, 24)
-    show("\nfacts, continued:", beginnings, said)
-    show("questions, continued:", questions, asked)
+    print_texts("\nfacts, continued:", beginnings, said)
+    print_texts("questions, continued:", questions, asked)
     for temperature in (0.5, 1.0, 1.5):
-        show(f"from nothing, temperature {temperature}:", [""],
-             go_on(model, tokenizer, [""], 40, temperature, generator))
+        print_texts(f"from nothing, temperature {temperature}:", [""],
+                    go_on(model, tokenizer, [""], 40, temperature, generator))
     recalled = [text.startswith(fact) for text, (_, fact, _) in zip(said, facts)]
     asks_back = [world.asks_back(text) for text in asked]
     return {"fact_recall": run.share(recalled, [country for *_, country in facts]),
             "answers_with_questions": run.share(asks_back, [prompt.entity for prompt in asking])}
-
-
-def show(title, prompts, texts):
-    print(title)
-    for prompt, text in list(zip(prompts, texts))[:4]:
-        print(f"  {prompt} | {' '.join(text.split())}")
 
 
 @torch.no_grad()

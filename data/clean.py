@@ -22,8 +22,8 @@ import run
 from data.duplicates import Duplicates, fingerprint
 from data.gather import decode_bytes
 from data.markup import strip_markup
-from data.workers import batches, in_order
 from data.world.dirt import CleaningGrade
+from run.workers import batches, in_order
 
 
 def any_of(*phrases):

@@ -3,7 +3,7 @@
 in    a folder's name
 out   texts.jsonl {"text"}, dialogues.jsonl {"prompt", "response"} and {"messages"}, rankings.jsonl
       {"prompt", "answers", "ranks"}, prompts.txt a prompt a line
-run   python -m data.example garden          (the README says what to do with them)
+run   python -m data.example garden          (lessons/own_data.md goes on from there)
 see   the texts speak of 30 plants, the other files of 22: what is said of the rest must come from
       the texts. Two people wrote answers, and one of them is short of time, or careless about
       poison; who ranked was neither

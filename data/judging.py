@@ -6,14 +6,16 @@ out   figures and transcripts, in place of the tiny world's report card: no rubr
 """
 import json
 import math
+from functools import partial
 
 import numpy as np
 import torch
 
 import run
+from data import world
 from model import score_answers, token_log_probs
 from run.chat import ask
-from run.pictures import on_one_line, print_answers, print_table
+from run.pictures import draw_run, on_one_line, print_answers, print_card, print_table
 
 SHOWN = ("heldout_loss", "heldout_bits_per_byte", "stops", "rm_reward", "better_than_sft",
          "answer_length", "kl", "kl_at_most")
@@ -153,40 +155,81 @@ def show_rankings(figures):
                   f"{on_one_line(row['answer'])}")
 
 
-# ----------------------------------------------------------------------------------------- prompts
-def report_card(state, best_of_n, sampled_kl):
-    """{"sft", "best_of_n", "ppo"} on held-out prompts, sampled at temperature 1; state, best_of_n
-    and sampled_kl: those of train_ppo."""
-    prompts, n = state.heldout[:MOST], state.config.best_of
-    asked = prompts * max(1, 64 // len(prompts))            # few prompts: each several times
-    names = [on_one_line(prompt) for prompt in asked]
+# ---------------------------------------------------------------------------------------- policies
+@torch.no_grad()
+def report_card(state, base, best_of_n, sampled_kl):
+    """{"base", "sft", "best_of_n", "ppo"} on held-out prompts, sampled at temperature 1, of which
+    PPO's objective and the KL speak; and "greedy", the likeliest answers, as in a filter. On own
+    prompts "sft", "best_of_n" and "ppo". state, best_of_n, sampled_kl: those of train_ppo."""
+    n, own = state.config.best_of, state.heldout
+    asked = own or [prompt.text for prompt in world.report_prompts(state.config.quick)]
+    models = {"base": base, "sft": state.reference, "ppo": state.policy}
 
-    def answers(model):
-        return ask(model, state.tokenizer, asked, state.longest, 1.0, state.fresh())
+    def answer(name, temperature=1.0):
+        return partial(ask, models[name], state.tokenizer, temperature=temperature,
+                       generator=state.fresh(), chat=name != "base",
+                       max_new_tokens=state.longest if own else 24)
 
-    columns = {"sft": answers(state.reference), "best_of_n": best_of_n(state, asked),
-               "ppo": answers(state.policy)}
-    scores = {name: state.score([(prompt, answer) for prompt, (answer, _) in zip(asked, column)],
-                                 [ended for _, ended in column])
-              for name, column in columns.items()}
-    card = {}
-    for name, column in columns.items():
-        lengths = [len(state.tokenizer.encode_ordinary(answer)) for answer, _ in column]
-        card[name] = {"rm_reward": scores[name].mean().item(),
-                      "stops": run.share([ended for _, ended in column], names),
-                      "answer_length": sum(lengths) / len(lengths),
-                      "transcripts": [{"kind": "own", "prompt": prompt, "answer": answer}
-                                      for prompt, (answer, _) in zip(prompts[:5], column)]}
-        if name != "sft":
-            higher = (scores[name] > scores["sft"]).tolist()
-            card[name]["better_than_sft"] = run.share(higher, names)
-    card["sft"]["kl"], card["ppo"]["kl"] = 0.0, sampled_kl(state)
-    card["best_of_n"] |= {"n": n, "kl_at_most": math.log(n) - (n - 1) / n}
+    answers = {"base": answer("base"), "sft": answer("sft"),
+               "best_of_n": partial(best_of_n, state, answer("sft")), "ppo": answer("ppo")}
+    if own:
+        del answers["base"]
+        card = by_reward_model(state, asked[:MOST], answers)
+    else:
+        card = {name: by_rubric(state, asked, answers[name]) for name in answers}
+        card["greedy"] = {name: by_rubric(state, asked, answer(name, 0.0)) for name in models}
+    card["sft"]["kl"], card["ppo"]["kl"] = 0.0, sampled_kl(state, asked)
+    card["best_of_n"] |= {"n": n, "kl_at_most": math.log(n) - (n - 1) / n}  # Beirami 2024, thm 1
     return card
 
 
-def show_card(card):
-    print_table("held-out prompts, temperature 1", SHOWN, card)
-    print_answers("held-out prompts, answers sampled at temperature 1:",
-                  {name: column["transcripts"] for name, column in card.items()})
-    print(f"\n{PLAIN_WORDS}")
+def by_rubric(state, asked, answer):
+    """A column of the tiny world: the rubric's figures, and the mean score. answer: questions ->
+    [(answer, ended)]."""
+    everything, quick = [*asked, *world.RECIPE], state.config.quick     # answered in one go
+    said = dict(zip(everything, answer(everything)))
+    card, transcripts = world.examine(lambda questions: [said[q] for q in questions], quick)
+    scores = score(state, asked, said.values())
+    return card | {"rm_reward": scores.mean().item(), "transcripts": transcripts}
+
+
+def by_reward_model(state, prompts, answers):
+    """The columns of own prompts, {name: figures}. answers: {name: as in by_rubric}."""
+    asked = prompts * max(1, 64 // len(prompts))            # few prompts: each several times
+    names, card, scores = [on_one_line(prompt) for prompt in asked], {}, {}
+    for name, answer in answers.items():
+        said = answer(asked)
+        scores[name] = score(state, asked, said)
+        lengths = [len(state.tokenizer.encode_ordinary(text)) for text, _ in said]
+        card[name] = {"rm_reward": scores[name].mean().item(),
+                      "stops": run.share([ended for _, ended in said], names),
+                      "answer_length": sum(lengths) / len(lengths),
+                      "transcripts": [{"kind": "own", "prompt": prompt, "answer": text}
+                                      for prompt, (text, _) in zip(prompts[:5], said)]}
+        if name != "sft":
+            higher = (scores[name] > scores["sft"]).tolist()
+            card[name]["better_than_sft"] = run.share(higher, names)
+    return card
+
+
+def score(state, asked, said):
+    """Questions, [(answer, ended)] -> (N,), as PPO scores an answer."""
+    pairs = [(question, text) for question, (text, _) in zip(asked, said)]
+    ended = torch.tensor([end for _, (_, end) in zip(asked, said)])
+    scores = score_answers(state.reward_model, state.tokenizer, pairs, ended).cpu()
+    return state.normalised(scores, ended)
+
+
+def show_card(card, picture, rows, curves):
+    """Tables and transcripts on screen; the picture: curves of ppo.jsonl's rows, and bars."""
+    columns = {name: column for name, column in card.items() if name != "greedy"}
+    own = "greedy" not in card
+    draw_run(picture, "iteration", rows, curves, DRAWN if own else world.DRAWN, columns)
+    if own:
+        print_table("held-out prompts, temperature 1", SHOWN, columns)
+        print_answers("held-out prompts, answers sampled at temperature 1:",
+                      {name: column["transcripts"] for name, column in columns.items()})
+        print(f"\n{PLAIN_WORDS}")
+    else:
+        print_table("sampled at temperature 1", world.SHOWN, columns)
+        print_card(world.SHOWN, card["greedy"])

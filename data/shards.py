@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 import run
-from data.workers import batches, in_order
+from run.workers import batches, in_order
 
 SPLITS = ("train", "heldout")
 SHARD_TOKENS = 1 << 27  # 256 MB of uint16: large enough to read in one sweep, small enough to copy

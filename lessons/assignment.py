@@ -51,6 +51,7 @@ class Assignment(NamedTuple):
     goal: str
     hours: str
     read: list
+    keep: list              # marks of later assignments that this one runs: not cut
     parts: list
 
 
@@ -64,7 +65,7 @@ def load(number):
         table = tomllib.loads(path.read_text(encoding="utf-8"))
         parts = [read_part(part) for part in table["part"]]
         return Assignment(str(number), table["title"], table["goal"], str(table["hours"]),
-                          table["read"], parts)
+                          table["read"], table.get("keep", []), parts)
     except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path}: {error!r}: lessons/lecturer.md says what a table holds") from None
 
@@ -189,7 +190,7 @@ def verdict(part, result):
         if outcome == "passed":
             points += test.points
         elif outcome != "missing":
-            failed.append((test.wrong, why(part, outcome, error, message)))
+            failed.append((what(test, error), why(part, outcome, error, message)))
     reasons = {reason for _, reason in failed}
     if len(reasons) == 1 and "" not in reasons and (len(failed) > 1 or "not written yet" in
                                                     failed[0][1]):
@@ -199,6 +200,13 @@ def verdict(part, result):
     if result["end"] != "finished":
         wrong.append(result["end"])
     return points, list(dict.fromkeys(wrong))
+
+
+def what(test, error):
+    """What is wrong where a test fails; one for the time fails of a wrong result, too."""
+    if test.wrong.startswith("correct, too slow") and error not in ("TooSlow", "TimeoutError"):
+        return "a large input gives a wrong result"
+    return test.wrong
 
 
 def why(part, outcome, error, message):
@@ -213,8 +221,10 @@ def why(part, outcome, error, message):
         return "stopped: it takes too long, is there an endless loop?"
     if outcome == "skipped":
         return "the test was skipped"
-    if error in ("AssertionError", "Failed", ""):
+    if error in ("AssertionError", "Failed", "GradcheckError", "TooSlow", ""):
         return ""
+    if "NoneType" in message:
+        return "None stands where a result should: is there a return?"
     return f"{error}: {' '.join(message.split())[:120]}"
 
 

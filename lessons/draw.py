@@ -97,6 +97,7 @@ def draw_00_pipeline(ax):
         write(ax, x + 0.85, 0.62, comes_out, 9.5)
         if i < 3:
             arrow(ax, (x + 1.7, 1.6), (x + 1.98, 1.6), color)
+            write(ax, x + 1.84, 1.05, ("start", "start", "scores")[i], 9.5)
     ax.plot([3.5, 3.5, 6.4], [2.0, 2.35, 2.35], color=STAGES["sft"], linewidth=1.4, zorder=0)
     arrow(ax, (6.4, 2.35), (6.4, 2.0), STAGES["sft"])
     write(ax, 5.7, 2.52, "start and reference", 9.5)
@@ -142,7 +143,7 @@ def draw_00_question(ax):
         write(ax, 6.08, y + 0.42, learns, 9.5, ha="left")
         lines = {"pretrain": [(question, ""), *((text, "") for text in more[:2])],
                  "sft": [(question, ""), (answers[2][0], "")],
-                 "rm": [(text, f"{grade:+.2f}") for text, grade in answers],
+                 "rm": [(text, rank) for (text, _), rank in zip(answers, ("1st", "2nd", "3rd"))],
                  "ppo": [(answers[0][0], "more often"), (answers[2][0], "less often")]}[stage]
         for line, (text, note) in enumerate(lines):
             at = y + 0.42 + 0.13 * (len(lines) - 1) - 0.26 * line
@@ -314,7 +315,7 @@ def draw_02_transformer(ax):
         arrow(ax, (2.75, y), (2.75, y - 0.25))
         write(ax, 4.5, y - 0.13, f"{shape} = {tuple(tensor.shape)}", 9.5, ha="left")
         if parts is not None:
-            weights = f"{count(parts):,}" if parts else "none of its own"
+            weights = " + ".join(f"{count([part]):,}" for part in parts) or "none of its own"
             write(ax, 7.05, y + 0.21, weights, 10)
     arrow(ax, (1.15, 4.94), (1.15, 0.92), ONE, bend=0.12)
     write(ax, 0.45, 2.9, "one matrix\n(V, C),\nused twice", 9.5)
@@ -735,24 +736,25 @@ def draw_04_duplicates(ax):
     words = [text.split() for text in TWO_TEXTS]
     runs = [[words[side][i : i + SHINGLE] for i in range(len(words[side]) - SHINGLE + 1)]
             for side in (0, 1)]
-    left, step = 0.12, 0.44
-    write(ax, 2.3, 3.52, f"two texts and their shingles, runs of {SHINGLE} words", 10.5,
+    left, step = 0.12, 0.5
+    write(ax, 2.6, 3.52, f"two texts and their shingles, runs of {SHINGLE} words", 10.5,
           weight="bold")
     both = [run for run in runs[0] if run in runs[1]]
     for side in (0, 1):
-        top = 3.06 - 1.5 * side
+        top = 3.0 - 1.5 * side
         for i, word in enumerate(words[side]):
             color = OTHER if word != words[1 - side][i] else INK
-            write(ax, left + step * (i + 0.5), top + (0.1 if i % 2 else -0.08), word, 9.5, color)
+            cell(ax, left + step * i, top - 1.2, step, 1.34)
+            write(ax, left + step * (i + 0.5), top, word, 9, color)
         for i, shingle in enumerate(runs[side]):
             color = ONE if shingle in both else OTHER
-            ax.add_patch(Rectangle((left + step * i, top - 0.37 - 0.14 * i), step * SHINGLE - 0.06,
-                                   0.1, facecolor=tint(color, 0.8)))
+            ax.add_patch(Rectangle((left + step * i + 0.03, top - 0.33 - 0.16 * i),
+                                   step * SHINGLE - 0.06, 0.1, facecolor=tint(color, 0.8)))
     total = len(runs[0]) + len(runs[1]) - len(both)
     assert abs(shingle_jaccard(*TWO_TEXTS) - len(both) / total) < 1e-9
-    write(ax, 2.3, 0.14, f"{len(both)} are in both, {total} in all: J = {len(both)}/{total} = "
+    write(ax, 2.6, 0.12, f"{len(both)} are in both, {total} in all: J = {len(both)}/{total} = "
           f"{len(both) / total:.2f}", 10)
-    chance_of_candidates(ax, 5.25, 0.62, 2.55, 2.5)
+    chance_of_candidates(ax, 5.85, 0.62, 1.95, 2.5)
 
 
 def chance_of_candidates(ax, left, bottom, width, height):
@@ -784,7 +786,7 @@ def chance_of_candidates(ax, left, bottom, width, height):
         write(ax, left + width * x, bottom - 0.14, f"{x:g}", 9.5)
         write(ax, left - 0.06, bottom + height * x, f"{x:.0%}", 9.5, ha="right")
     write(ax, left + width / 2, bottom - 0.42, "J of two texts", 10)
-    write(ax, left + width / 2, bottom + height + 0.4, "three bands or more agree", 10.5,
+    write(ax, left + width / 2, bottom + height + 0.4, "three bands agree", 10.5,
           weight="bold")
 
 
@@ -1363,6 +1365,78 @@ def draw_08_best(ax):
         axes.text(kl + 0.05, score - 0.17, f"best of {n}", fontsize=9.5)
     axes.text(0.3, 3.45, "best policies", color=STAGES["ppo"], fontsize=9.5, ha="center")
     write(ax, 4.22, 1.87, "mean score", 9.5, rotation=90)
+
+
+# ------------------------------------------------------------------ lessons 7 and 8: what was measured
+def measured(name, label):
+    """The rows of seeds in lessons/experiments/NAME.json."""
+    path = ROOT / "lessons" / "experiments" / f"{name}.json"
+    return run.read_json(path)["variants"][label]
+
+
+def column(name, label, figure):
+    """A column of ppo.jsonl, of seed 0."""
+    return measured(name, label)[0]["kept"]["ppo.jsonl"][figure]
+
+
+def smooth(values, n=5):
+    """Means of n iterations: 128 answers an iteration are noisy."""
+    return [sum(values[max(0, i - n + 1) : i + 1]) / min(n, i + 1) for i in range(len(values))]
+
+
+FAILURES = [                # title, experiment, variant, the figure that tells
+    ("1  beta 0: gold falls", "beta", "beta 0", "gold_reward"),
+    ("2  rate x 10: length falls", "rate", "3e-3", "answer_length"),
+    ("3  beta 1: nothing moves", "beta", "1", "rm_reward"),
+    ("4  paid at the first token", "first_token", "at the first token", "explained_variance"),
+    ("5  a critic from nothing", "critic", "from nothing", "explained_variance"),
+    ("6  eight passes", "epochs", "8", "clip_fraction"),
+]
+
+
+@picture(4.6)
+def draw_07_failures(ax):
+    for i, (title, name, label, figure) in enumerate(FAILURES):
+        axes = panel(ax, 0.62 + 2.55 * (i % 3), 2.72 - 2.12 * (i // 3), 1.82, 1.3, title)
+        axes.plot(smooth(column("beta", "0.2", figure)), color=QUIET, linewidth=1.5)
+        axes.plot(smooth(column(name, label, figure)), color=OTHER, linewidth=2.2)
+        write(ax, 1.53 + 2.55 * (i % 3), 2.32 - 2.12 * (i // 3), figure, 9, family="monospace")
+    write(ax, 2.6, 4.45, "grey: the default run", 9.5, QUIET)
+    write(ax, 5.2, 4.45, "orange: what goes wrong", 9.5, OTHER)
+
+
+PATHS = {"beta 0": "#D55E00", "0.05": "#E69F00", "0.2": "#009E73", "1": "#0072B2"}
+
+
+@picture(3.7)
+def draw_08_frontier(ax):
+    ticks = [0.1, 1, 10, 100]
+    for left, title, figure, best in ((0.7, "what the reward model sees", "rm_reward",
+                                       "learned reward"),
+                                      (4.65, "what the rubric says", "gold_reward", "gold reward")):
+        axes = panel(ax, left, 0.75, 3.2, 2.5, title, xscale="log", xlim=(0.08, 250))
+        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        axes.minorticks_off()
+        axes.set_xlabel("KL from the reference, nats an answer", fontsize=9.5)
+        for label, color in PATHS.items():
+            kl = smooth(column("beta", label, "kl"))
+            reward = smooth(column("beta", label, figure))
+            inside = [i for i in range(len(kl)) if kl[i] >= 0.08]
+            axes.plot([kl[i] for i in inside], [reward[i] for i in inside], color=color,
+                      linewidth=2)
+        chosen = [measured("best_of", str(n)) for n in (2, 4, 8, 16, 32, 64)]
+        axes.plot([rows[0]["figures"]["KL at most"] for rows in chosen],
+                  [sum(row["figures"][best] for row in rows) / len(rows) for rows in chosen],
+                  "o-", color=STAGES["rm"], markersize=4, linewidth=1)
+        label_paths(axes, figure)
+
+
+def label_paths(axes, figure):
+    places = {"rm_reward": ((3, 1.3), (4.4, 0.6), (0.65, 0.7), (0.25, 0.0), (0.1, 0.45)),
+              "gold_reward": ((4, -0.15), (4.2, 0.52), (0.6, 0.53), (0.25, 0.03), (0.1, 0.44))}[figure]
+    names = ("PPO, beta 0", "0.05", "0.2", "beta 1", "best of 2 to 64")
+    for name, place, color in zip(names, places, (*PATHS.values(), STAGES["rm"])):
+        axes.text(*place, name, color=color, fontsize=9.5)
 
 
 # --------------------------------------------------------------------------------- the command line

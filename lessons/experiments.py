@@ -156,8 +156,9 @@ def at_the_end(figure):
 
 
 def spread(values):
-    """[0.5, 0.6, 0.7] -> "0.60 (0.50 to 0.70)"."""
-    return f"{sum(values) / len(values):.2f} ({min(values):.2f} to {max(values):.2f})"
+    """[0.5, 0.6, 0.7] -> "0.60 (0.50 to 0.70)", [0.5] -> "0.50"."""
+    mean = f"{sum(values) / len(values):.2f}"
+    return mean if len(values) == 1 else f"{mean} ({min(values):.2f} to {max(values):.2f})"
 
 
 def conduct(name, experiment, options):

@@ -6,9 +6,11 @@ run   python lessons/handout.py 3 FOLDER            FOLDER must not exist, or be
 see   FOLDER/ASSIGNMENT.md: goal, hours, what to read, parts, how to check; ANSWERS.md, to be filled
 """
 import argparse
+import posixpath
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -19,9 +21,9 @@ import mutants
 import run
 
 # What only a lecturer may see. The tests of these files hold solutions, too.
-LECTURERS = re.compile(r"tests/(mutants|made_up_class|test_(exercises|assignments|dpo))|"
-                       r"lessons/(handout|grade|alike|hand_in|lecturer|answers/|assignments/|"
-                       r"train_dpo|train_reinforce|08_)")
+LECTURERS = re.compile(r"tests/(mutants|made_up_class|almost_right|test_exercises|"
+                       r"test_assignments|test_dpo)|lessons/(handout|grade|alike|hand_in|lecturer|"
+                       r"answers/|assignments/|train_dpo|train_reinforce|08_)")
 
 
 def find_mutant(part):
@@ -41,6 +43,7 @@ def parts_to_change(assignment, keep_later):
     if keep_later:
         return own
     taken = {(part.file, part.mark) for part in own}
+    taken |= {A.split_mark(mark) for mark in assignment.keep}
     later = [part for path in sorted(A.TABLES.glob("*.toml")) if path.stem > assignment.number
              for part in A.load(path.stem).parts if part.kind == "fill"]
     return own + [part for part in later if (part.file, part.mark) not in taken]
@@ -100,19 +103,51 @@ def student_tree(assignment, tree, keep_later=False):
         lines = kept[name].decode().splitlines()
         kept[name] = "".join(f"{'...' if line.strip() in secret else line}\n"
                              for line in lines).encode()
+    kept["lessons/experiments.toml"] = experiments_left(kept).encode()
     table = f"lessons/assignments/{assignment.number}.toml"
     kept[table] = re.sub(r"(?m)^(mutant|rubric) = .*\n", "", tree[table].decode()).encode()
     kept["ASSIGNMENT.md"] = assignment_text(assignment).encode()
     if any(part.kind == "explain" for part in assignment.parts):
         kept["ANSWERS.md"] = answers_text(assignment).encode()
-    return kept
+    return {name: with_links_to(kept, name) if name.endswith(".md") else content
+            for name, content in kept.items()}
+
+
+LINK = re.compile(r"(?<!!)\[([^\]]+)\]\(([^)\s#]+)[^)\s]*\)")
+
+
+def with_links_to(kept, name):
+    """A text whose links to files that are not handed out say so instead."""
+    def link(match):
+        target = posixpath.normpath(posixpath.join(posixpath.dirname(name), match[2]))
+        there = ":" in match[2] or any(f"{file}/".startswith(f"{target}/") for file in kept)
+        return match[0] if there else f"{match[1]} (your lecturer has this page)"
+    return LINK.sub(link, kept[name].decode()).encode()
+
+
+def experiments_left(kept):
+    """lessons/experiments.toml without what cannot run there: a script is not handed out, or a line
+    to be changed stands in a hole, which it would tell."""
+    text, lines, left, ours = kept["lessons/experiments.toml"].decode(), [], set(), ""
+    for name, experiment in tomllib.loads(text).items():
+        edits = [edit for variant in experiment["variants"].values()
+                 for edit in variant.get("edits", ())]
+        if set(experiment["stages"]) <= set(kept) and all(
+                line.encode() in kept[file] for file, line, _ in edits):
+            left.add(name)
+    for line in text.splitlines():
+        header = re.match(r"\[([\w-]+)", line)
+        ours = header[1] if header else ours
+        if ours in left or line.startswith("#"):
+            lines.append(f"{line}\n")
+    return "".join(lines)
 
 
 def assignment_text(assignment):
     files = sorted({part.file for part in assignment.parts if part.file})
     lines = [f"# Assignment {assignment.number}: {assignment.title}", "", assignment.goal.strip(),
-             "", f"About {assignment.hours} hours. Read first: " + ", ".join(
-                 f"`{name}`" for name in assignment.read) + ".", "",
+             "", f"About {assignment.hours} hours. Read first:", "",
+             *(f"- {name}" for name in assignment.read), "",
              "| part | what to do | where | points |", "|---|---|---|---|"]
     for part in assignment.parts:
         where = {"fill": f"`{part.file}`, `{part.mark}`", "bug": f"`{part.file}`",
@@ -133,8 +168,10 @@ Hand in FILES and, where there are questions, `ANSWERS.md`, in one folder. *Fill
 the comment, to the end of the function; whatever you need (imports, helpers) goes there, too.
 *Find the bug*: mend it in the function where it is. Other lines are taken from our files when it is
 graded. Each part is graded alone, beside right code for all others, and with more tests than yours;
-`check.py` runs your files as they are, so a bug beside an empty hole shows once that is filled.
-Questions that train need a finished run in `out/`: first the four commands of README.md.
+`check.py` runs your files as they are: a bug that is still there may make a right part fail, and a
+bug beside an empty hole shows once that is filled.
+Questions that train need in `out/` what the stages before leave there: of the four commands in
+README.md, run those that come before yours.
 """
 
 

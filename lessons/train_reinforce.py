@@ -77,7 +77,7 @@ def train(state, config):
         loss = reinforce_loss(log_probs, rollout.mask, advantages)
         take_step(state.policy_optimizer, loss, schedule(step, config.steps, warmup=5))
         row = {"rm_reward": rollout.scores.mean().item(), "kl": nats_moved(rollout).mean().item(),
-               "gold_reward": gold_reward(state, prompts, rollout)}
+               **gold_reward(state, prompts, rollout)}
         state.rows.append({"iteration": step, **row})
         progress.report(step + 1, **row)
 

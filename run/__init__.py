@@ -133,6 +133,18 @@ def parse_config(Config, doc, argv=None):
     return Config(**values)
 
 
+def check_sizes(config, n_special):
+    """Raises UserError for sizes that no model here has."""
+    if config.n_embd % config.n_head:
+        raise UserError(f"--n-embd {config.n_embd} is not a multiple of --n-head {config.n_head}")
+    if config.n_embd > 256 * config.n_head:
+        raise UserError(f"--n-embd {config.n_embd} is over 256 channels a head: raise --n-head")
+    least = 256 + n_special
+    if config.vocab_size < least:
+        raise UserError(f"--vocab-size {config.vocab_size} is too small: 256 bytes and "
+                        f"{n_special} control tokens need {least}")
+
+
 # ----------------------------------------------------------------------------------------- figures
 def share(parts, entities, wholes=None):
     """sum(parts) / sum(wholes), the latter 1 each unless given, with its 95% interval: {"value",

@@ -2,6 +2,8 @@
 renamed."""
 import math
 
+import numpy as np
+
 from run import shown
 from run.saving import atomic
 
@@ -22,22 +24,36 @@ def save_picture(path, figure):
         figure.savefig(temporary, format="png")
 
 
-def draw_curves(path, title, xlabel, ylabel, steps, **curves):
+def draw_curves(path, title, xlabel, ylabel, steps, level=None, **curves):
+    """Losses by step, on a scale of factors. level: (height, what such a loss means)."""
     figure, [ax] = new_picture()
     for label, values in curves.items():
         ax.plot(steps, values, label=label.replace("_", " "))
+    if level:
+        ax.axhline(level[0], color="gray", linestyle=":", label=level[1])
+    ax.set_yscale("log", subs=[2, 5])
+    for write_ticks in (ax.yaxis.set_major_formatter, ax.yaxis.set_minor_formatter):
+        write_ticks("{x:g}")                # 2, not 2 x 10^0
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
     ax.legend()
     save_picture(path, figure)
 
 
 def draw_matrix(path, title, xlabel, ylabel, matrix, names):
-    """A square matrix, its rows and columns under the same names."""
+    """A square matrix, its rows and columns under the same names. Boxed: the greatest number left
+    of the diagonal, the first column apart."""
+    from matplotlib.patches import Rectangle
+    matrix, size = np.asarray(matrix), min(11, 240 / max(1, len(names)))
     figure, [ax] = new_picture(width=7, height=6.4)
     ax.imshow(matrix, cmap="Blues", vmin=0)
     ax.grid(False)
-    ax.set_xticks(range(len(names)), names, rotation=90, fontsize=7)
-    ax.set_yticks(range(len(names)), names, fontsize=7)
+    ax.set_xticks(range(len(names)), names, rotation=90, fontsize=size)
+    ax.set_yticks(range(len(names)), names, fontsize=size)
+    inner = np.tril(matrix, -1)[:, 1:]
+    if inner.any():
+        row, column = np.unravel_index(inner.argmax(), inner.shape)
+        ax.add_patch(Rectangle((column + 0.5, row - 0.5), 1, 1, fill=False, edgecolor="#D55E00",
+                               linewidth=2.5))
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
     save_picture(path, figure)
 
@@ -108,6 +124,13 @@ def print_answers(title, columns):
         print("  " + on_one_line(rows[0]["prompt"]))
         for heading, row in zip(columns, rows):
             print(f"      {heading:10} {on_one_line(row['answer'])}")
+
+
+def print_texts(title, prompts, texts):
+    """The first four prompts, each with the text that goes on with it."""
+    print(title)
+    for prompt, text in list(zip(prompts, texts))[:4]:
+        print(f"  {prompt} | {' '.join(text.split())}")
 
 
 def on_one_line(text):

@@ -6,10 +6,10 @@ from torch.nn.utils.rnn import pad_sequence
 from run import UserError
 
 
-def share_context(max_new_tokens, context):
-    """-> (tokens of the longest answer, tokens left for the prompt). 0 stands for 24, or half of
-    a context under 48. Raises UserError where nothing is left."""
-    longest = max_new_tokens or min(24, context // 2)
+def share_context(max_new_tokens, context, own=False):
+    """-> (tokens of the longest answer, tokens left for the prompt). 0 stands for half of the
+    context, in the tiny world for at most 24. Raises UserError where nothing is left."""
+    longest = max_new_tokens or min(context if own else 24, context // 2)
     if longest > context - 8:
         raise UserError(f"--max-new-tokens {longest} leaves no room for a question in the "
                         f"model's context of {context} tokens: give {context // 2}")

@@ -4,15 +4,21 @@ One thread a process: small tensors gain nothing from two, and the order of sums
 What takes long, such as a quick run of all four stages, starts with the session, in processes
 beside the tests.
 """
+import functools
 import importlib.util
 import inspect
 import json
+import multiprocessing
 import os
+import runpy
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -25,6 +31,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # for the CPU, so most do not see a GPU.
 ON_GPU = os.environ | {"PYTHONPATH": str(ROOT)}
 ENVIRONMENT = ON_GPU | {"CUDA_VISIBLE_DEVICES": ""}
+
+# A fork has what is imported already; Windows has none.
+FORK_OR_SPAWN = multiprocessing.get_context("fork" if hasattr(os, "fork") else "spawn")
 
 SUBMITTED = {}                              # our file's path -> the student's
 USED = set()                                # those that were imported, or run as a script
@@ -86,18 +95,20 @@ def pytest_cmdline_main(config):
         return None
     with tempfile.TemporaryDirectory() as folder:
         word = Path(folder) / "word"
-        command = [sys.executable, "-m", "pytest", *config.invocation_params.args]
+        os.environ["SPEAKS_TO"] = str(word)
+        sys.argv = ["pytest", *map(str, config.invocation_params.args)]
         limit = 20 * (config.getoption("--test-seconds") or 60)
-        try:
-            code = subprocess.run(command, cwd=config.invocation_params.dir, timeout=limit,
-                                  env=os.environ | {"SPEAKS_TO": str(word)}).returncode
-        except subprocess.TimeoutExpired:
+        again = FORK_OR_SPAWN.Process(target=runpy.run_module, args=("pytest", None, "__main__"))
+        again.start()
+        again.join(limit)
+        if again.exitcode is None:
+            again.kill()
             print(f"the hand-in was stopped after {limit} seconds")
             return 1
-        if code == 0 and not word.exists():
+        if again.exitcode == 0 and not word.exists():
             print("the hand-in ended Python before the last test: not passed")
             return 1
-        return code
+        return again.exitcode
 
 
 @pytest.hookimpl(wrapper=True)
@@ -143,12 +154,38 @@ def refuse_the_reference(event, arguments):
 sys.addaudithook(refuse_the_reference)
 
 
+class TooSlow(AssertionError):
+    """A right result that took too long: lessons/check.py says so."""
+
+
+def within(limit, function, *arguments):
+    """The function's result; TooSlow where it takes more seconds of work."""
+    started = time.process_time()
+    result = function(*arguments)
+    if time.process_time() - started > limit:
+        raise TooSlow
+    return result
+
+
 # ------------------------------------------------------------------------------- processes
-STARTERS = []                               # processes of starting.py that wait for work
+STARTER = threading.Lock()                  # of starter(): its first caller makes it
 
 
-def run_script(*arguments, stdin="", timeout=300, env=ENVIRONMENT, cwd=ROOT):
-    """A script as a user starts it, see starting.py: (exit code, stdout, stderr)."""
+@functools.cache
+def starter():
+    """The process of starting.py: a socket to it. It ends when this process does."""
+    ours, theirs = socket.socketpair()
+    subprocess.Popen([sys.executable, ROOT / "tests" / "starting.py"], cwd=ROOT, stdin=theirs,
+                     env=ON_GPU)
+    theirs.close()
+    return ours
+
+
+def run_script(*arguments, stdin="", timeout=300, env=ENVIRONMENT, cwd=ROOT, meanwhile=None):
+    """A script as a user starts it, see starting.py: (exit code, stdout, stderr).
+
+    meanwhile(process id) is called while it runs, and may end it.
+    """
     USED.add(str(arguments[0]))
     script = SUBMITTED.get(str(arguments[0]), arguments[0])
     with tempfile.TemporaryDirectory() as folder:
@@ -156,16 +193,26 @@ def run_script(*arguments, stdin="", timeout=300, env=ENVIRONMENT, cwd=ROOT):
         files[0].write_text(stdin)
         job = {"arguments": [str(script), *map(str, arguments[1:])], "environment": env,
                "files": [str(file) for file in files], "seconds": timeout, "folder": str(cwd)}
-        try:
-            starter = STARTERS.pop()
-        except IndexError:
-            starter = subprocess.Popen([sys.executable, ROOT / "tests" / "starting.py"], cwd=ROOT,
-                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                                       env=ON_GPU)
-        print(json.dumps(job), file=starter.stdin, flush=True)
-        code = int(starter.stdout.readline())
-        STARTERS.append(starter)
+        ours, theirs = socket.socketpair()
+        with STARTER, theirs:
+            socket.send_fds(starter(), [b"."], [theirs.fileno()])
+        with ours, ours.makefile("rw") as stream:
+            print(json.dumps(job), file=stream, flush=True)
+            process = int(stream.readline())
+            if meanwhile:
+                meanwhile(process)
+            code = int(stream.readline())
         return code, *(file.read_text() for file in files[1:])
+
+
+def sending(number, file):
+    """For run_script's meanwhile: this signal, as soon as the script has written the file."""
+    def meanwhile(process):
+        while not file.exists():
+            os.kill(process, 0)             # fails where the script has ended
+            time.sleep(0.01)
+        os.kill(process, number)
+    return meanwhile
 
 
 @pytest.fixture
@@ -223,10 +270,21 @@ def beside(function):
     return pytest.fixture(scope="session", name=name)(wait)
 
 
+def needs_of(item):
+    """What `beside` made and this test uses."""
+    return {*item.fixturenames, item.name} & {*BESIDE}
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: bool(needs_of(item)))   # those that may have to wait come last
+
+
 @pytest.fixture(scope="session", autouse=True)
 def running(request, tmp_path_factory):
-    """{name: Future} of what `beside` made and this session uses, two at a time in the order of
-    the tests. What another needs is started before it, so nobody waits for what has not begun."""
+    """{name: Future} of what `beside` made and this session uses, two at a time, first the quick
+    run, which takes longest. What another needs is started before it, so nobody waits for what has
+    not begun."""
     pool, started = ThreadPoolExecutor(2), {}
 
     def start(name):
@@ -237,10 +295,10 @@ def running(request, tmp_path_factory):
             started[name] = pool.submit(work, BESIDE[name], folder, others)
         return started[name]
 
-    for item in request.session.items:
-        for name in (*item.fixturenames, item.name):
-            if name in BESIDE:
-                start(name)
+    needed = set().union(*map(needs_of, request.session.items))
+    for name in BESIDE:
+        if name in needed:
+            start(name)
     yield started
     pool.shutdown(cancel_futures=True)
 

@@ -1,8 +1,9 @@
 """Starts scripts that need not wait for their imports: this process has PyTorch and matplotlib in
 memory, and forks for each script.
 
-in    on stdin a line of JSON for each: run's arguments
-out   its exit code, a line
+in    on stdin, which is a socket, one end of a new socket for each script
+      on that a line of JSON: run's arguments
+out   on that the script's process id, a line, and when it has ended its exit code, another
 A fork has imported none of our files, and finds what `python script.py` would find.
 """
 import gc
@@ -12,10 +13,12 @@ import multiprocessing
 import os
 import runpy
 import signal
+import socket
 import sys
 from pathlib import Path
 
-IMPORTED = ("torch", "regex", "matplotlib.figure", "matplotlib.backends.backend_agg")
+IMPORTED = ("torch", "regex", "matplotlib.figure", "matplotlib.backends.backend_agg", "pytest")
+FORK = multiprocessing.get_context("fork")
 
 
 def run(arguments, environment, files, seconds, folder):
@@ -31,12 +34,20 @@ def run(arguments, environment, files, seconds, folder):
     runpy.run_path(sys.argv[0], run_name="__main__")
 
 
+def serve(connection):
+    stream = connection.makefile("rw")
+    fork = FORK.Process(target=run, kwargs=json.loads(stream.readline()))
+    fork.start()
+    print(fork.pid, file=stream, flush=True)
+    fork.join()
+    print(fork.exitcode, file=stream, flush=True)
+
+
 if __name__ == "__main__":
     for name in IMPORTED:
         importlib.import_module(name)
     gc.freeze()                             # nobody need look through this again
-    for line in sys.stdin:
-        fork = multiprocessing.get_context("fork").Process(target=run, kwargs=json.loads(line))
-        fork.start()
-        fork.join()
-        print(fork.exitcode, flush=True)
+    orders = socket.socket(fileno=0)
+    while ends := socket.recv_fds(orders, 1, 1)[1]:
+        with socket.socket(fileno=ends[0]) as connection:
+            FORK.Process(target=serve, args=(connection,)).start()

@@ -3,9 +3,11 @@ and each seeded bug is caught by the test that is named. The long proofs run wit
 import csv
 import functools
 import json
+import os
 import re
 import subprocess
 import sys
+import tomllib
 from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,11 +17,13 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "lessons")]
 import alike
+import almost_right
 import assignment as A
 import grade
 import hand_in
 import handout
 import made_up_class
+from conftest import ENVIRONMENT
 from run import UserError
 
 NUMBERS = sorted(path.stem for path in A.TABLES.glob("*.toml"))
@@ -101,13 +105,14 @@ def test_no_line_of_a_solution_is_handed_out(number):
     assignment = A.load(number)
     tree = handout.student_tree(assignment, TREE)
     texts = {name: content.decode(errors="replace") for name, content in tree.items()}
-    lines = {name: {line.strip() for line in text.splitlines()} for name, text in texts.items()}
     for hole in holes_of(number):
         if hole.part.kind == "fill":
             rest = set(hand_in.bare(hole.ours[:hole.place[0]] + hole.ours[hole.place[1]:]))
-            telling = {line for line in hand_in.bare(hole.ours[slice(*hole.place)])
-                       if len(line) > 30 and not line.startswith("#") and line not in rest}
-            found = {name: telling & there for name, there in lines.items() if telling & there}
+            own = {line.partition("  #")[0].rstrip()        # without what is said behind it
+                   for line in hand_in.bare(hole.ours[slice(*hole.place)])}
+            telling = {line for line in own if len(line) > 30 and line[0] != "#"
+                       and not any(line in other for other in rest)}
+            found = {name: line for name, text in texts.items() for line in telling if line in text}
             assert telling and not found, f"{hole.part.name}: {found}"
         else:
             assert not any(hole.part.mutant in text for text in texts.values())
@@ -120,6 +125,38 @@ def test_no_line_of_a_solution_is_handed_out(number):
     assert changed[0] == changed[1][: len(changed[0])] == [
         part for part in assignment.parts if part.kind != "explain"]
     assert (number == NUMBERS[-1]) == (changed[0] == changed[1])
+
+
+LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)[^)]*\)")
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_what_is_handed_out_links_to_nothing_that_is_not_there(number):
+    assignment = A.load(number)
+    tree = handout.student_tree(assignment, TREE)
+    folders = {str(folder) for name in tree for folder in Path(name).parents}
+    links = [(name, target) for name, content in tree.items() if name.endswith(".md")
+             for target in LINK.findall(content.decode()) if "://" not in target]
+    for name, target in links:
+        there = os.path.normpath(os.path.join(os.path.dirname(name), target))
+        assert there in tree or there in folders, f"{name}: {target}"
+    assert len(links) > 50
+    read = [name.split()[0].rstrip(",") for name in assignment.read]
+    assert all(name in tree for name in read if name.endswith((".md", ".py")))
+    lesson = tree["lessons/01_bpe.md"].decode()
+    assert "answers/01_bpe.md (your lecturer has this page)" in lesson
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_each_experiment_that_is_handed_out_could_run_there(number):
+    tree = handout.student_tree(A.load(number), TREE)
+    all_, left = (tomllib.loads(files["lessons/experiments.toml"].decode())
+                  for files in (TREE, tree))
+    for name, experiment in left.items():
+        assert experiment == all_[name] and set(experiment["stages"]) <= set(tree)
+        for variant in experiment["variants"].values():
+            assert all(line in tree[file].decode() for file, line, _ in variant.get("edits", ()))
+    assert 10 < len(left) < len(all_) and "dpo" not in left
 
 
 def test_a_folder_is_made_with_git_and_a_full_one_is_left_alone(monkeypatch, tmp_path, capsys):
@@ -192,6 +229,12 @@ def test_points_and_words_of_a_part():
     assert A.verdict(GAE, ends(*[wrong_type] * 6)) == (
         0, ["AttributeError: 'list' object has no attribute 'tolist'"])
     assert A.verdict(GAE, {"tests": {}, "end": "it broke"}) == (0, ["it broke"])
+    none = ["failed", "TypeError", "cannot unpack non-iterable NoneType object"]
+    assert "is there a return?" in A.verdict(GAE, ends(*[none] * 6))[1][0]
+    late = ["failed", "TooSlow", ""]
+    assert "correct, too slow" in A.verdict(GAE, ends(*[passed] * 5, late))[1][0]
+    assert A.verdict(GAE, ends(*[passed] * 5, failed)) == (
+        7, ["a large input gives a wrong result"])
     points, wrong = A.verdict(GAE, ends(["skipped", "Skipped", ""], ["failed", "MemoryError", ""]))
     assert points == 6 and "was skipped" in wrong[0] and "more memory" in wrong[1]
     assert A.show_points("gae", 6, 8, ["one", "two"]) == "gae: 6 of 8: one\n    two"
@@ -273,6 +316,35 @@ def test_our_own_code_earns_all_points_and_what_is_handed_out_none(long, sandbox
     points, wrong = grade.grade_part(hole, handed, *more)
     assert points == 0 and len(wrong) == 1
     assert wrong[0].startswith("not written yet" if part.kind == "fill" else part.tests[0].wrong)
+
+
+@pytest.mark.parametrize("number, stages", [("3", "pretrain"), ("4", "pretrain sft"),
+                                            ("5", "pretrain sft rm"), ("6", "pretrain sft rm ppo")])
+def test_with_its_own_holes_filled_a_hand_out_runs_the_stages_that_it_asks_for(
+        long, tmp_path, script, number, stages):
+    A.write_tree(handout.student_tree(A.load(number), TREE), tmp_path)
+    for file in {hole.part.file for hole in holes_of(number) if hole.part.kind == "fill"}:
+        (tmp_path / file).write_bytes(TREE[file])
+    for stage in stages.split():
+        code, _, errors = script(f"train_{stage}.py", "--quick", cwd=tmp_path,
+                                 env=ENVIRONMENT | {"PYTHONPATH": str(tmp_path)})
+        assert code == 0, errors
+
+
+@pytest.mark.parametrize("number, name", almost_right.ANSWERS, ids=" ".join)
+def test_what_passes_all_that_a_student_sees_and_is_wrong_fails_a_hidden_test(
+        long, sandboxes, number, name):
+    hole = next(hole for hole in holes_of(number) if hole.part.name == name)
+    right = "\n".join(hole.ours[slice(*hole.place)])
+    wrong = right.replace(*almost_right.ANSWERS[number, name])
+    assert wrong != right
+    code = {name: content for name, content in TREE.items() if name.endswith(".py")}
+    options = SimpleNamespace(seconds=60, submissions=ROOT / "hand_in",
+                              slugs=[part.slug for part in A.load(number).parts])
+    all_ = hole.part.points
+    for hidden, points in (({}, all_), (grade.read_hidden(A.TABLES / "hidden"), all_ // 2)):
+        found = grade.grade_part(hole, wrong.split("\n"), code, hidden, 5, sandboxes, options)
+        assert found[0] == points and bool(found[1]) == bool(hidden), found
 
 
 NOTES = {"bea": "other lines than asked for were changed (1 new, 1 gone)", "quin": "not UTF-8",

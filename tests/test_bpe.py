@@ -772,13 +772,13 @@ def draw(path):
     left.legend()
     text = "".join(english(4_000_000))
     for name, learn, lengths in [
-            ("plain", bpe.plain_merges, (10_000, 40_000, 160_000)),
-            ("bpe.py", bpe.learn_merges, (10_000, 40_000, 160_000, 4_000_000))]:
+            ("plain_merges", bpe.plain_merges, (10_000, 40_000, 160_000)),
+            ("learn_merges", bpe.learn_merges, (10_000, 40_000, 160_000, 4_000_000))]:
         seconds = [least(learn, pieces_of(text[:length]), 512, times=1, clock=time.process_time)[1]
                    for length in lengths]
         right.plot([length / 1000 for length in lengths], seconds, "o-", label=name)
         print(name, seconds)
-    right.set(xscale="log", yscale="log", xlabel="KB of text", ylabel="seconds: 256 merges")
+    right.set(xscale="log", yscale="log", xlabel="KB of text", ylabel="seconds to learn 256 merges")
     right.legend()
     run.save_picture(path, figure)
 

@@ -1,11 +1,11 @@
 """DPO, the last assignment: its loss and gradient worked by hand, and a toy run."""
 import math
-import time
 
 import pytest
 import torch
 
 import model as M
+from conftest import within
 from lessons.assignments import dpo
 
 
@@ -43,7 +43,13 @@ def test_the_written_gradient_is_that_of_autograd():
         torch.testing.assert_close(dpo.dpo_gradient(log_probs.detach(), ref, beta), wanted)
 
 
-def test_the_gradient_worked_by_hand():
+def test_the_gradient_worked_by_hand(monkeypatch):
+    def forbidden(*_, **__):
+        raise RuntimeError("dpo_gradient calls dpo_loss or autograd")
+
+    monkeypatch.setattr(dpo, "dpo_loss", forbidden)
+    monkeypatch.setattr(torch.autograd, "grad", forbidden)
+    monkeypatch.setattr(torch.Tensor, "backward", forbidden)
     log_probs, ref = torch.tensor([[0.0, 0.0]]), torch.tensor([[0.0, 0.0]])
     assert dpo.dpo_gradient(log_probs, ref, beta=0.2).tolist() == [
         [pytest.approx(-0.1), pytest.approx(0.1)]]
@@ -87,10 +93,8 @@ def test_one_step_of_the_toy_worked_by_hand():
 
 def test_a_thousand_pairs_are_learnt_from_in_time():
     pairs = [(i % 7, 7 + i % 5) for i in range(1000)]
-    started = time.process_time()
-    probabilities, _ = dpo.learn_from_pairs(pairs, 12, beta=0.5, steps=100)
+    probabilities, _ = within(2, dpo.learn_from_pairs, pairs, 12, 0.5, 100)
     assert probabilities[:7].min() > probabilities[7:].max()
-    assert time.process_time() - started < 2
 
 
 def test_the_share_of_pairs_whose_better_answer_rose_more():

@@ -3,15 +3,15 @@ ours."""
 import ast
 import importlib.util
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from conftest import beside, file_of_ours
+from conftest import beside, file_of_ours, run_script
 
 ROOT = Path(__file__).resolve().parent.parent
+PYTEST = Path(pytest.__file__).with_name("__main__.py")
 spec = importlib.util.spec_from_file_location("exercise", ROOT / "lessons" / "exercise.py")
 exercise = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(exercise)
@@ -20,11 +20,8 @@ EXERCISES = exercise.exercises()
 
 def grade(tests, *paths):
     """(exit code, what the tests printed) for these hand-ins."""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests]
-    for path in paths:
-        command += ["--submission", str(path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    return done.returncode, done.stdout
+    hand_ins = [word for path in paths for word in ("--submission", path)]
+    return run_script(PYTEST, "-q", "-p", "no:cacheprovider", *tests, *hand_ins)[:2]
 
 
 @pytest.mark.parametrize("name", EXERCISES)
@@ -135,7 +132,7 @@ def mistaken(name, good, wrong):
 @beside
 def test_an_empty_hole_and_a_wrong_line_fail_and_our_own_file_passes(folder):
     tests = ["tests/test_train_rm.py", "tests/test_train_ppo.py",
-             "-k", "loss or pairs or gradient or gae or behind"]
+             "-k", "mean_over_pairs or pairs_of_equal_rank or gae"]
 
     def hand_in(source_of):                 # both exercises at once
         for name, good, wrong in HAND_INS:

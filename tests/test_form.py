@@ -46,6 +46,11 @@ def test_a_function_fits_on_a_slide(path):
     assert [f.name for f in functions if f.end_lineno - f.lineno + 1 > 40] == []
 
 
+@pytest.mark.parametrize("script", ["train_sft.py", "train_rm.py", "train_ppo.py"])
+def test_a_train_script_has_at_most_320_lines(script):
+    assert count_lines([ROOT / script]) <= 320
+
+
 def test_the_story_and_the_plumbing_stay_within_their_length():
     assert count_lines(STORY) <= 3000
     assert count_lines((ROOT / "data" / "world").glob("*.py")) <= 2260

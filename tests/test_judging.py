@@ -70,33 +70,40 @@ def test_rankings_without_a_preference_measure_nothing_and_no_figure_says_otherw
 
 # ------------------------------------------------------------------------------- policies
 class State:
-    """As much of train_ppo.Training as a report on own prompts needs; the score of an answer is its
-    length, and the models are what they say."""
-    reference, policy, tokenizer, longest = "a", "a b", Words(), 5
-    config = type("Config", (), {"best_of": 4})
+    """As much of train_ppo.Training as a report on own prompts needs; the models are what they
+    say, and what PPO pays out is half of a score."""
+    reference, policy, reward_model, tokenizer, longest = "a", "a b", None, Words(), 5
+    config = type("Config", (), {"best_of": 4, "quick": True})
     heldout = ["Why?", ["Hi?", "Yes.", "So?"]]
 
-    def score(self, pairs, ended):
-        return torch.tensor([float(len(answer.split())) for _, answer in pairs])
+    def normalised(self, scores, ended):
+        return scores / 2
 
     def fresh(self):
         return None
 
 
-def test_policies_are_compared_prompt_by_prompt(monkeypatch, capsys):
-    monkeypatch.setattr(judging, "ask", lambda model, tokenizer, asked, most, heat, generator: [
-        (model if prompt == "Why?" else "a", prompt == "Why?") for prompt in asked])
-    card = judging.report_card(State(), lambda state, asked: [("a b c", True)] * len(asked),
-                               lambda state: 1.5)
-    assert list(card) == ["sft", "best_of_n", "ppo"]
-    assert card["ppo"]["better_than_sft"]["value"] == 0.5 and card["ppo"]["rm_reward"] == 1.5
+def test_policies_are_compared_prompt_by_prompt(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(judging, "score_answers", lambda model, tokenizer, pairs, ended: (
+        torch.tensor([float(len(answer.split())) for _, answer in pairs])))
+    monkeypatch.setattr(judging, "ask", lambda model, tokenizer, asked, **more: [
+        (model if prompt == "Why?" else "a", prompt == "Why?" and more["max_new_tokens"] == 5)
+        for prompt in asked])
+    asked_for_kl = []
+    card = judging.report_card(State(), "base", lambda state, answer, asked: [
+        (said + " b c", True) for said, _ in answer(asked)], lambda state, asked: (
+        asked_for_kl.extend(asked) or 1.5))
+    assert list(card) == ["sft", "best_of_n", "ppo"] and asked_for_kl == State.heldout
+    assert card["ppo"]["better_than_sft"]["value"] == 0.5 and card["ppo"]["rm_reward"] == 0.75
     assert card["ppo"]["better_than_sft"]["n"] == 64        # few prompts, each several times
     assert card["best_of_n"]["better_than_sft"]["value"] == 1
     assert (card["sft"]["stops"]["value"], card["sft"]["answer_length"]) == (0.5, 1)
     assert (card["sft"]["kl"], card["ppo"]["kl"]) == (0, 1.5)
     assert card["best_of_n"]["kl_at_most"] == pytest.approx(math.log(4) - 3 / 4)
     assert [row["answer"] for row in card["ppo"]["transcripts"]] == ["a b", "a"]
-    judging.show_card(card)
+    rows = [{"kl": 0.0}, {"kl": 1.0}]
+    judging.show_card(card, tmp_path / "ppo.png", rows, {"how far": {"kl": "nats"}})
+    assert (tmp_path / "ppo.png").read_bytes()[:4] == b"\x89PNG"
     shown = capsys.readouterr().out
     assert "Hi? / Yes. / So?" in shown and "proves nothing" in shown and "07_ppo.md" in shown
 

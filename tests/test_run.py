@@ -4,11 +4,9 @@ import json
 import platform
 import random
 import signal
-import subprocess
 import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -275,8 +273,8 @@ def test_kernels_that_cannot_run_here_are_named_before_anything_starts(monkeypat
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc's allocator is told so")
-def test_memory_that_is_freed_stays_with_the_process():
-    code = """
+def test_memory_that_is_freed_stays_with_the_process(script, tmp_path):
+    (tmp_path / "steps.py").write_text("""
 import ctypes, resource, run
 libc = ctypes.CDLL(None)
 libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
@@ -293,10 +291,9 @@ def main():
         last = step()
     print(last - first)
 run.main(main)
-"""
-    root = Path(run.__file__).parent.parent
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root)
-    assert int(done.stdout) < 1000, done.stdout + done.stderr
+""")
+    code, printed, errors = script(tmp_path / "steps.py")
+    assert code == 0 and int(printed) < 1000, printed + errors
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
@@ -339,7 +336,8 @@ def test_a_terminal_with_fewer_letters_shows_signs_in_their_place(monkeypatch):
 
 def test_answer_and_prompt_share_the_context():
     assert share_context(0, 64) == (24, 40) and share_context(0, 32) == (16, 16)
-    assert share_context(24, 32) == (24, 8)
+    assert share_context(24, 32) == (24, 8) == share_context(24, 32, own=True)
+    assert share_context(0, 64, own=True) == (32, 32)
     for longest, context in ((25, 32), (80, 64), (0, 8)):
         with pytest.raises(UserError, match="no room for a question"):
             share_context(longest, context)

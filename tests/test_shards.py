@@ -15,9 +15,9 @@ from conftest import ENVIRONMENT, ROOT, beside
 from data import shards as shards_module
 from data.shards import (Shards, ShardWriter, dependencies, finished_shards, load_shards, place_of,
                          sample_rows, split_documents, tail_to_hold_out, write_shards)
-from data.workers import batches, in_order
 from model import END, SPECIAL_TOKENS
 from run import UserError
+from run.workers import batches, in_order
 
 
 @pytest.fixture(scope="module")

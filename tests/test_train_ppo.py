@@ -5,9 +5,8 @@ import json
 import math
 import random
 import shutil
-import subprocess
+import signal
 import sys
-import time
 from collections import Counter
 from dataclasses import fields, replace
 from pathlib import Path
@@ -18,7 +17,7 @@ import torch
 import model as M
 import run
 import train_ppo
-from conftest import ENVIRONMENT, beside, run_script
+from conftest import sending
 from data import judging, world
 from resuming import forgetting, killed_at_the_first_save
 from train_ppo import Rollout, gae, last_chosen, ppo_loss, score_minus_kl, whiten
@@ -137,7 +136,7 @@ def test_the_figures_of_an_iteration_worked_by_hand():
     updates = [{"ratio": 1.0, "approx_kl": 0.1, "clip_fraction": 0.0},
                {"ratio": 1.5, "approx_kl": 0.3, "clip_fraction": 0.5}]
     # kl 0.5 + 1 and -1 an answer; errors 1, 0, 2: variance 1; returns 2, 2, 5: variance 3
-    assert train_ppo.describe(r, 0.25, updates, seconds=4) == pytest.approx({
+    assert train_ppo.describe(r, {"gold_reward": 0.25}, updates, seconds=4) == pytest.approx({
         "rm_reward": 0.5, "gold_reward": 0.25, "kl": 0.25, "entropy": 2.0, "answer_length": 1.5,
         "ended": 0.5, "explained_variance": 1 - 1 / 3, "episodes_per_second": 0.5, "ratio": 1.0,
         "approx_kl": 0.2, "clip_fraction": 0.25})
@@ -250,7 +249,7 @@ def test_the_gold_reward_is_the_mean_grade_of_what_was_answered(state, monkeypat
     for i, (question, _) in enumerate(asked):
         mask[i, len(M.encode_prompt(state.tokenizer, question)) - 1 : int(lengths[i]) - 1] = 1
     r = rollout(tokens=tokens, mask=mask)
-    assert train_ppo.gold_reward(state, prompts(INDIA, BANK, BANK), r) == 1
+    assert train_ppo.gold_reward(state, prompts(INDIA, BANK, BANK), r) == {"gold_reward": 1}
 
 
 def test_a_score_is_the_mean_over_the_answer_whatever_the_padding(state):
@@ -525,6 +524,20 @@ def test_a_run_resumed_without_a_part_of_its_state_ends_otherwise(name, unbroken
         assert bits(ppo(half, resume=True, **LONG)) != unbroken
 
 
+def test_a_run_that_was_killed_and_resumed_ends_with_the_same_bits(small, script, tmp_path):
+    whole, prompts = shutil.copytree(small, tmp_path / "whole"), tmp_path / "prompts.txt"
+    prompts.write_text("Who?\nWhy?\nIs it so?\nSince when?\n")
+    command = ("train_ppo.py", "--quick", "--steps", 8, "--episodes", 4, "--minibatch", 4,
+               "--max-new-tokens", 8, "--data", prompts, "--out")
+    assert script(*command, whole)[0] == 0
+    kill = sending(signal.SIGKILL, small / "ppo.state.pt")
+    assert script(*command, small, meanwhile=kill)[0] == -signal.SIGKILL
+    assert not (small / "ppo.pt").exists()
+    code, _, errors = script(*command, small, "--resume")
+    assert code == 0, errors
+    assert (whole / "ppo.pt").read_bytes() == (small / "ppo.pt").read_bytes()
+
+
 @pytest.mark.parametrize("other", ["sft.pt", "rm.pt", "mine.txt"])
 def test_a_run_is_not_resumed_with_another_model_or_other_prompts(other, half):
     if other == "mine.txt":
@@ -547,31 +560,31 @@ def test_a_run_saves_each_few_iterations_and_at_its_end(small, monkeypatch):
 # ------------------------------------------------------------------------------- best of n, KL
 def test_best_of_n_is_the_answer_that_the_reward_model_likes_best(state, monkeypatch):
     said = iter("b a c f d e".split())
-    monkeypatch.setattr(train_ppo, "ask", lambda model, tokenizer, questions, **more: [
-        (next(said), True) for _ in questions])
     monkeypatch.setattr(train_ppo, "score_answers", lambda model, tokenizer, pairs, ended: (
         torch.tensor([float(ord(answer)) for _, answer in pairs])))
     monkeypatch.setattr(state.config, "best_of", 3)
-    assert train_ppo.best_of_n(state, ["one", "two"]) == [("c", True), ("f", True)]
+    best = train_ppo.best_of_n(state, lambda questions: [(next(said), True) for _ in questions],
+                               ["one", "two"])
+    assert best == [("c", True), ("f", True)]
 
 
 def test_the_report_card_scores_an_answer_as_ppo_does(moved, monkeypatch):
-    monkeypatch.setattr(world, "report_prompts", lambda quick: [world.find_prompt(INDIA)] * 2)
     monkeypatch.setattr(world, "examine", lambda answer, quick: ({}, []))
-    monkeypatch.setattr(train_ppo, "score_answers", lambda m, t, pairs, ended: torch.tensor(
+    monkeypatch.setattr(judging, "score_answers", lambda m, t, pairs, ended: torch.tensor(
         [3.0 for _ in pairs]))
     for ended, wanted in ((True, 1.35), (False, 1.35 - 0.7)):       # (3 - 0.3) / 2, the penalty
-        column = train_ppo.measure(moved, lambda questions: [("so", ended) for _ in questions])
+        column = judging.by_rubric(moved, [INDIA, BANK], lambda questions: [
+            ("so", ended) for _ in questions])
         assert column["rm_reward"] == pytest.approx(wanted)
 
 
 def test_the_kl_of_the_reference_is_zero_and_that_of_another_policy_above_it(
         moved, monkeypatch):
-    asked = world.report_prompts(quick=True)[:12]
-    monkeypatch.setattr(world, "report_prompts", lambda quick: asked)
-    assert train_ppo.sampled_kl(moved) > 0.05
-    monkeypatch.setattr(moved, "policy", moved.reference)
-    assert abs(train_ppo.sampled_kl(moved)) < 1e-3
+    asked = [prompt.text for prompt in world.report_prompts(quick=True)[:12]]
+    with torch.no_grad():
+        assert train_ppo.sampled_kl(moved, asked) > 0.05
+        monkeypatch.setattr(moved, "policy", moved.reference)
+        assert abs(train_ppo.sampled_kl(moved, asked)) < 1e-3
 
 
 # ------------------------------------------------------------------------------- one's own prompts
@@ -591,8 +604,6 @@ def test_own_prompts_are_judged_by_those_held_out_and_the_world_is_not_in_it(
     assert card["sft"]["kl"] == 0 < card["ppo"]["better_than_sft"]["n"]
     assert "better_than_sft" not in card["sft"] and card["best_of_n"]["n"] == 2
     assert card["best_of_n"]["rm_reward"] > card["sft"]["rm_reward"]
-    state = train_ppo.Training(run.parse_config(train_ppo.Config, ""), "cpu")
-    assert state.asked() == state.heldout and state.asked() != state.own_prompts
     [row] = [json.loads(line) for line in (small / "ppo.jsonl").open()]
     assert "gold_reward" not in row and "gold" not in printed.replace("no gold judge", "")
     assert "proves nothing" in printed and "France" not in printed
@@ -625,20 +636,3 @@ def test_the_report_card_has_four_columns_with_the_same_names(quick_out):
     assert card["best_of_n"]["rm_reward"] >= card["sft"]["rm_reward"] - 0.5
     assert greedy["sft"]["heldout_accuracy"] == sft["heldout_accuracy"]
     assert (quick_out / "ppo.png").read_bytes()[:4] == b"\x89PNG"
-
-
-@beside
-def test_a_run_that_was_killed_and_resumed_ends_with_the_same_bits(tmp_path, quick_out):
-    for name in ("pretrain.pt", "sft.pt", "rm.pt", "tokenizer.json"):
-        shutil.copy(quick_out / name, tmp_path / name)
-    command = [sys.executable, train_ppo.__file__, "--quick", "--out", tmp_path]
-    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=ENVIRONMENT)
-    while not (tmp_path / "ppo.state.pt").exists() and running.poll() is None:
-        time.sleep(0.05)
-    running.kill()
-    running.wait()
-    assert not (tmp_path / "ppo.pt").exists()
-    code, _, errors = run_script("train_ppo.py", "--quick", "--resume", "--out", tmp_path)
-    assert code == 0, errors
-    one, two = (run.read_torch(folder / "ppo.pt")["weights"] for folder in (quick_out, tmp_path))
-    assert all(torch.equal(one[name], two[name]) for name in one)

@@ -1,7 +1,6 @@
 """Pre-training: it learns, goes on after a kill with the same bits, two processes are like one."""
 import json
 import math
-import os
 import signal
 import socket
 import subprocess
@@ -22,7 +21,7 @@ import data.shards
 import run
 import train_pretrain
 from bpe import Tokenizer
-from conftest import ENVIRONMENT, beside, run_script
+from conftest import ENVIRONMENT, beside, run_script, sending
 from data import world
 from data.shards import Shards
 from model import GPT, GPTConfig, load_checkpoint, next_token_loss, schedule
@@ -36,20 +35,12 @@ TINY = ("--quick", "--size", "0.02", "--n-layer", "1", "--n-embd", "32", "--voca
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
 
 
-def start(out, *more, command=(sys.executable,)):
-    arguments = [*command, "train_pretrain.py", *TINY, "--out", *map(str, (out, *more))]
-    return subprocess.Popen(arguments, cwd=ROOT, text=True, stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, env=ENVIRONMENT | {"OMP_NUM_THREADS": "1"})
-
-
 def finish(out, *more, **options):
     return run_script("train_pretrain.py", *TINY, "--out", out, *more, **options)
 
 
-def wait_for_a_save(out, process):
-    while not (out / "pretrain.state.pt").exists():
-        assert process.poll() is None
-        time.sleep(0.01)
+def after_a_save(out, number):
+    return sending(number, out / "pretrain.state.pt")
 
 
 def figures_of(out):
@@ -467,10 +458,8 @@ def test_a_run_learns_and_writes_every_file_and_figure(unbroken):
 
 @beside
 def test_a_killed_run_ends_with_the_same_bits_as_an_unbroken_one(tmp_path, unbroken):
-    process = start(tmp_path, "--steps", 40)
-    wait_for_a_save(tmp_path, process)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    kill = after_a_save(tmp_path, signal.SIGKILL)
+    assert finish(tmp_path, "--steps", 40, meanwhile=kill)[0] == -signal.SIGKILL
     assert not (tmp_path / "pretrain.pt").exists()
     code, printed, errors = finish(tmp_path, "--steps", 40, "--resume")
     assert code == 0 and "using them again" in printed, errors
@@ -481,28 +470,31 @@ def test_a_killed_run_ends_with_the_same_bits_as_an_unbroken_one(tmp_path, unbro
 
 @beside
 def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
-    process = start(tmp_path, "--steps", 4000)
-    wait_for_a_save(tmp_path, process)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130 and "--resume" in errors and "Traceback" not in errors
+    ctrl_c = after_a_save(tmp_path, signal.SIGINT)
+    code, _, errors = finish(tmp_path, "--steps", 4000, meanwhile=ctrl_c)
+    assert code == 130 and "--resume" in errors and "Traceback" not in errors
     code, _, errors = finish(tmp_path, "--steps", 9, "--resume")
     assert code == 2 and "steps = 4000, now it is 9" in errors
 
 
-@beside
-def two_processes(out):
-    """The run of `unbroken` in two processes, with what torchrun tells them."""
+def two_ranks(out, *more, meanwhile=None):
+    """A run in two processes, with what torchrun tells them: how each ended. meanwhile: of the
+    second."""
     with socket.socket() as free:
         free.bind(("", 0))
         port = free.getsockname()[1]
     told = {"WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
     with ThreadPoolExecutor(2) as pool:
-        ranks = [pool.submit(finish, out, "--steps", 40, env=ENVIRONMENT | told | {"RANK": rank})
-                 for rank in "01"]
+        ranks = [pool.submit(finish, out, *more, env=ENVIRONMENT | told | {"RANK": str(rank)},
+                             meanwhile=meanwhile if rank else None) for rank in range(2)]
+    return [rank.result() for rank in ranks]
+
+
+@beside
+def two_processes(out):
+    """The run of `unbroken` in two processes."""
     printed = ""
-    for rank in ranks:
-        code, said, errors = rank.result()
+    for code, said, errors in two_ranks(out, "--steps", 40):
         assert code == 0, errors[-2000:]
         printed += said
     return out, printed
@@ -510,14 +502,20 @@ def two_processes(out):
 
 @beside
 def test_ctrl_c_in_one_of_two_processes_stops_both_and_saves(tmp_path):
-    process = start(tmp_path, "--steps", 4000, command=TORCHRUN)
-    wait_for_a_save(tmp_path, process)
-    children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True)
-    os.kill(int(children.stdout.split()[-1]), signal.SIGINT)        # one rank, not the first
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode != 0 and "--resume" in errors
+    ctrl_c = after_a_save(tmp_path, signal.SIGINT)
+    (code, _, errors), (other, *_) = two_ranks(tmp_path, "--steps", 4000, meanwhile=ctrl_c)
+    assert code == other == 130 and "--resume" in errors
     step = read_torch(tmp_path / "pretrain.state.pt")["values"]["step"]
     assert 0 < step < 4000
+
+
+def test_torchrun_tells_its_two_processes_what_they_need(tmp_path, pytestconfig):
+    if not pytestconfig.getoption("--all"):
+        pytest.skip("two_ranks does as torchrun: --all")
+    command = [*TORCHRUN, "train_pretrain.py", *TINY, "--steps", "5", "--out", tmp_path]
+    done = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, env=ENVIRONMENT)
+    assert done.returncode == 0 and done.stdout.count("clean: kept") == 1, done.stderr
+    assert figures_of(tmp_path)["steps"] == 5
 
 
 def test_two_processes_train_like_one(unbroken, two_processes):
@@ -555,6 +553,7 @@ def test_minutes_that_are_over_before_the_first_step_still_get_one(tmp_path):
     (("--n-head", "3"), "not a multiple of --n-head 3"),
     (("--n-embd", "1280", "--n-head", "4"), "raise --n-head"),
     (("--vocab-size", "100"), "--vocab-size 100 is too small"),
+    (("--vocab-size", "256"), "--vocab-size 256 is too small"),
     (("--batch-size", "-1"), "--batch-size"),
     (("--size", "0"), "--size"),
     (("--schedule", "square"), "invalid choice"),

@@ -344,10 +344,9 @@ class CleaningGrade:
 
 
 if __name__ == "__main__":
-    sentence = ("Number {0} is a fine number. "
-                "Many people's houses have the number {0}, and it's easy to say.")
+    from data.world.documents import documents
     shown = set()
-    for text, label, good in plant(sentence.format(i) for i in range(2000)):
+    for text, label, _ in plant(documents(size=0.3)):
         if label not in shown:
             shown.add(label)
-            print(f"---- {label}\n{text}")
+            print(f"---- {label or 'clean'}\n{text}")
