@@ -230,6 +230,8 @@ BROKEN = [
     (train_rm, RANKING | {"answers": ["b", 3]}, ":2 is no ranking"),
     (train_rm, RANKING | {"answers": "ab"}, ":2 is no ranking"),
     (train_rm, RANKING | {"ended": 3}, ":2 is no ranking"),
+    (train_rm, RANKING | {"rubric": 7}, ":2 is no ranking"),
+    (train_rm, RANKING | {"rubric": [1, "x"]}, ":2 has a rank that is no number"),
     (train_rm, RANKING | {"ended": [True]}, ":2 is no ranking"),
     (train_rm, RANKING | {"prompt": []}, ":2 ends with an answer, or is empty"),
     (train_rm, RANKING | {"prompt": ["a", "b"]}, ":2 ends with an answer"),
