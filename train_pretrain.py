@@ -23,7 +23,7 @@ from bpe import END, Tokenizer, train_bpe
 from data import world
 from data.clean import clean, clean_to_file     # clean(documents): the rules by themselves
 from data.gather import gather, inputs
-from data.shards import (dependencies, finished_shards, load_shards, sample_rows,
+from data.shards import (dependencies, finished_shards, load_shards, need_a_row, sample_rows,
                          split_documents, tail_to_hold_out, write_shards)
 from data.world.dirt import Planted, plant
 from model import (GPT, SPECIAL_TOKENS, GPTConfig, make_optimizer, next_token_loss,
@@ -114,6 +114,8 @@ def prepare(config):
     texts = (text for split, text in documents() if split == "train")       # all it can learn
     texts = (text for i, text in enumerate(texts) if i % every == 0)
     tokenizer = train_bpe(texts, config.vocab_size, SPECIAL_TOKENS)
+    need_a_row((text for split, text in documents() if split == "train"), tokenizer,
+               config.block_size)
     tokenizer.save(out / "tokenizer.json")
     description = write_shards(out, documents(), tokenizer, made_from=made_from,
                                vocabulary=run.digest(out / "tokenizer.json"), cleaning=cleaning)

@@ -146,11 +146,13 @@ def ranking(row):
         return preference(row)
     texts = prompt_in(row)
     answers, ranks = row.get("answers"), row.get("ranks")
-    lists = answers, ranks, row.get("ended", ranks)
+    lists = answers, ranks, row.get("ended", ranks), row.get("rubric", ranks)
     alike = all(isinstance(x, list) and len(x) == len(answers) > 1 for x in lists)
-    if not (alike and all(isinstance(text, str) for text in answers)
-            and all(type(rank) in (int, float) and abs(rank) < 1e9 for rank in ranks)):
-        raise ValueError("is no ranking")           # nan is not smaller than anything
+    if not (alike and all(isinstance(text, str) for text in answers)):
+        raise ValueError("is no ranking: not two answers or more, or not a rank for each")
+    if not all(type(rank) in (int, float) and abs(rank) < 1e9
+               for rank in [*ranks, *row.get("rubric", [])]):
+        raise ValueError("has a rank that is no number")    # nan is not smaller than anything
     checked(texts)                                  # a poor model may write <|user|> in its answers
     return "rankings", row | {"prompt": one_or_list(texts)}
 
@@ -174,7 +176,9 @@ def preference(row):
 
 def transcript(row, name):
     """The texts of the whole dialogue that ends with the answer in this field."""
-    answer = row.get(name)
+    if name not in row:
+        raise ValueError(f'has no "{name}"')
+    answer = row[name]
     if isinstance(answer, str) and "prompt" in row:
         return [*prompt_in(row), answer.strip()]
     if isinstance(answer, str):

@@ -197,6 +197,8 @@ def read_json(path, text_field):
         text = row.get(text_field, row) if isinstance(row, dict) else row
         if not isinstance(text, str | None):
             has = f"it has {', '.join(row)}" if isinstance(row, dict) else "each line needs one"
+            if isinstance(row, dict) and text_field in row:
+                has = f"there is a {type(text).__name__}, not a text, in it"
             raise UserError(f'{path}:{number} has no text in "{text_field}" ({has}): '
                             "name the field with --text-field")
         yield text

@@ -185,11 +185,26 @@ def load_shards(folder, split="train"):
     return Shards(arrays)
 
 
+def too_short(tokens, T):
+    return run.UserError(f"the text has only {tokens} tokens, a row needs {T + 2}: give more text "
+                         "or a smaller --block-size")
+
+
+def need_a_row(texts, tokenizer, T):
+    """Raises UserError where all texts together are shorter than a row; reads no more of them than
+    it must, and so before the files of an earlier run are replaced."""
+    tokens = 0
+    for text in texts:
+        tokens += len(tokenizer.encode_corpus([text]))
+        if tokens > T + 1:
+            return
+    raise too_short(tokens, T)
+
+
 def sample_rows(shards, B, T, generator):
     """B windows of T+1 tokens: (B, T+1) int64. The generator (CPU) alone decides where."""
     if len(shards) <= T + 1:
-        raise run.UserError(f"the text has only {len(shards)} tokens, a row needs {T + 2}: "
-                            "give more text or a smaller --block-size")
+        raise too_short(len(shards), T)
     # exercise: draw where each row begins, the first and the last place too
     starts = torch.randint(len(shards) - T, (B,), generator=generator).tolist()
     rows = [shards[start : start + T + 1] for start in starts]

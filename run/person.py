@@ -32,7 +32,8 @@ def need_a_terminal():
 def earlier_rankings(path, config, read):
     """What new rankings are added to: with --policy those of the first round, with --resume a
     person's of other days. A person's work is never written over."""
-    by_a_person = path.exists() and '"labeler": "person"' in path.read_text(encoding="utf-8")
+    by_a_person = path.exists() and re.search(r'"labeler"\s*:\s*"person"',
+                                              path.read_text(encoding="utf-8"))
     if config.policy:
         if not path.exists():
             raise UserError(f"{path} not found: --policy adds a second round to a first one, "
@@ -51,7 +52,7 @@ def rank_in_person(rows, path, rankings, repeat=0.0):
     done = {key(row) for row in rankings}
     rows = [row for row in with_returns(rows, repeat)
             if key(row) not in done and len(set(row["answers"])) > 1]
-    with open(path, "a" if rankings else "w", encoding="utf-8") as file:
+    with open(path, "a", encoding="utf-8") as file:
         while place < len(rows):
             ranks = ask_person(rows[place]["prompt"], rows[place]["answers"], place + 1, len(rows))
             if ranks == "q":
@@ -63,6 +64,8 @@ def rank_in_person(rows, path, rankings, repeat=0.0):
                     rankings.pop()
                 continue
             if ranks != "s":
+                if not rankings:
+                    file.truncate(0)        # the scripted labeler's, which stayed until now
                 given.append((place, file.seek(0, 2)))
                 rankings.append({**rows[place], "ranks": ranks, "labeler": "person"})
                 print(json.dumps(rankings[-1], ensure_ascii=False), file=file, flush=True)
@@ -94,7 +97,7 @@ def ask_person(prompt, answers, number, total):
     random.Random(f"{prompt} {number}").shuffle(texts)
     print(f"\n[{number}/{total}] {on_one_line(prompt)}")
     for letter, text in zip(letters(len(texts)), texts):
-        print(f"   {letter}. {text}")
+        print(f"   {letter}. {shown_text(text)}")
     while True:
         try:
             line = input(KEYS).strip()
@@ -109,6 +112,13 @@ def ask_person(prompt, answers, number, total):
         if ranks:
             return [ranks[texts.index(answer)] for answer in answers]
         print(f"   each letter from A to {letters(len(texts))[-1]} once, please")
+
+
+def shown_text(text):
+    """Later lines under the first; what would move the cursor or ring the bell as a sign."""
+    text = "\n      ".join(text.splitlines()) or "(empty)"
+    return "".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}"
+                   for char in text)
 
 
 def letters(n):

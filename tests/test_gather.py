@@ -144,6 +144,7 @@ WITH_PYARROW = pytest.mark.skipif(
     ("x.jsonl", b'{"text": "one"}\n{"text": \n', "x.jsonl:2 is not JSON"),
     ("x.jsonl", b'{"body": "one"}\n', NO_FIELD),
     ("x.jsonl", b"[1]\n", "x.jsonl:1 has no text"),
+    ("x.jsonl", b'{"text": 5}\n', "no text in .text. .there is a int, not a text, in it."),
     ("x.json", b'{"a": 1', "x.json:1 is not JSON"),
     ("x.jsonl", b"[" * 100_000, "x.jsonl:1 is not JSON"),
     ("x.csv", b"a;text\n1;2\n", 'x.csv has no column "text" .it has a;text.'),

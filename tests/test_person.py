@@ -90,6 +90,16 @@ def test_a_slip_of_the_fingers_is_asked_again_and_a_question_mark_shows_the_guid
     assert all(word in shown for word in ("helpful", "honest", "harmless"))
 
 
+def test_an_answer_of_several_lines_stays_under_its_letter_and_moves_no_cursor(typist, capsys):
+    typist("q")
+    person.ask_person("Why?", ["one\n   B. two\x1b[2J\x07", " "], 1, 1)
+    shown = capsys.readouterr().out
+    assert ". one\n         B. two\ufffd[2J\ufffd\n" in shown and "(empty)" not in shown
+    typist("q")
+    person.ask_person("Why?", ["one", ""], 1, 1)
+    assert ". (empty)\n" in capsys.readouterr().out
+
+
 def test_a_dialogue_is_shown_up_to_its_last_question(typist, capsys):
     typist("q")
     person.ask_person(["Hi?", "Hello.", "And now?"], ["x", "y"], 1, 1)
@@ -124,6 +134,17 @@ def test_enough_keeps_what_was_ranked_and_enough_at_once_is_a_mistake(tmp_path, 
     typist(enough)
     with pytest.raises(UserError, match="nothing was ranked"):
         rank(path)
+
+
+def test_a_file_of_scripted_rankings_stays_until_the_first_of_a_person(tmp_path, typist):
+    path = tmp_path / "rankings.jsonl"
+    path.write_text("scripted\n")
+    typist("s", "q")
+    with pytest.raises(UserError, match="nothing was ranked"):
+        rank(path)
+    assert path.read_text() == "scripted\n"
+    typist("x é", "q")
+    assert [row["ranks"] for row in rank(path)] == ranks_in(path) == [[1, 2]]
 
 
 def test_back_takes_the_last_ranking_back_and_skip_leaves_one_out(tmp_path, typist):
@@ -178,6 +199,14 @@ def test_new_rankings_join_the_old_ones_and_a_persons_work_is_never_written_over
     else:
         with pytest.raises(UserError, match=found):
             person.earlier_rankings(path, config, dialogues.read_rankings)
+
+
+def test_a_person_s_rankings_are_known_however_the_file_was_written(tmp_path):
+    path, config = tmp_path / "r.jsonl", run.parse_config(train_rm.Config, "", [])
+    path.write_text(json.dumps({**ROWS[0], "ranks": [1, 2], "labeler": "person"},
+                               separators=(",", ":")))
+    with pytest.raises(UserError, match="holds a person's rankings"):
+        person.earlier_rankings(path, config, dialogues.read_rankings)
 
 
 # ------------------------------------------------------------------------------- agreement
