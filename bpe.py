@@ -9,6 +9,7 @@ see   the first merges, the compression (bytes a token), a sentence cut into col
 Training (Sennrich et al. 2016, algorithm 1; on bytes, as in GPT-2): cut the text into pieces,
 roughly words; write each piece as a row of single bytes; again and again make the most frequent
 pair of neighbours one new token. Encoding replays these merges, the earliest learnt first.
+`# exercise:` marks what a student may write anew: to the function's end (lessons/exercise.py).
 """
 import heapq
 import json
@@ -53,7 +54,7 @@ def find_pieces(text, pattern):
 def special_pattern(names):
     """Pattern of any of these names; of those that begin at one place the longest wins."""
     longest_first = sorted(names, key=len, reverse=True)
-    return "(" + "|".join(map(re.escape, longest_first)) + ")" if names else "((?!))"   # or none
+    return "(" + "|".join(map(re.escape, longest_first)) + ")" if names else "((?!))"  # never fits
 
 
 def count_pieces(texts, pattern, special_tokens, report):
@@ -136,15 +137,15 @@ class Row:
         ids, new = self.ids, len(self.tokens)
         length = len(self.tokens[a])
         a_at = self.places[a]
-        a_at = self.places[a] = a_at[ids[a_at] == a]
+        a_at = self.places[a] = a_at[ids[a_at] == a]        # here those merged since are weeded out
         a_at = a_at[ids[a_at + length] == b]                # those with b behind them
         if a == b:
             a_at = without_overlaps(a_at, 2 * length)
         b_at = a_at + length
         y_at = b_at + len(self.tokens[b])
         weight = self.weight[a_at].tolist()
-        # The right neighbours are read before writing, the left ones after: in abab the pair
-        # between goes from b a to new a, then to new new.
+        # The right neighbours are read before writing, the left ones after. In abab, 97 98 97 98
+        # to 256 256 256 256, the pair between goes from 98 97 to 256 97, then to 256 256.
         after = tally(ids[y_at], weight)
         ids[b_at - 1] = ids[b_at] = GAP                     # the inner ends first: a token of one
         ids[a_at] = ids[y_at - 1] = new                     # byte is both, its first and its last
@@ -177,7 +178,7 @@ def tally(ids, weights):
 def learn_merges(pieces, n_tokens, report=lambda line: None):
     """What plain_merges gives. Each pair is counted once; then a merge corrects the counts of the
     few pairs that it changes. In the heap a count may be out of date: too high, never too low."""
-    row, merges, counts = Row(pieces), [], count_pairs(pieces)      # of ids: a byte is its own
+    row, merges, counts = Row(pieces), [], count_pairs(pieces)      # pieces are bytes, so of ids
 
     def entry(a, b):
         return -counts[a, b], row.tokens[a], row.tokens[b], a, b
@@ -232,7 +233,7 @@ def merge_piece(piece, ranks):
         new, k = tokens[i] + tokens[j], j + len(tokens[j])
         tokens[i] = ends[k - 1] = new
         tokens[j] = b""                             # no token begins here any more
-        before, after = ends[i - 1], tokens[k]      # b"" where there is none
+        before, after = ends[i - 1], tokens[k]      # b"" where there is none: ends[-1] is b""
         if (before, new) in ranks:
             heapq.heappush(heap, (ranks[before, new], i - len(before), i))
         if (new, after) in ranks:
@@ -247,7 +248,7 @@ STRETCH_BORDER = re.compile(r" (?=\S)")
 
 
 class Memory(dict):
-    """str -> function(str), worked out when first asked for: text repeats itself. Bounded."""
+    """str -> function(str), worked out when first asked for; when full it empties itself."""
 
     def __init__(self, function, most=1 << 19):
         self.function, self.most = function, most
@@ -468,7 +469,8 @@ def parsed(content):
 
 
 def settings(content, where=""):
-    """Nested dicts and lists -> (name, value) of each setting that changes ids."""
+    """Nested dicts and lists -> (name, value) of each setting that changes ids:
+    {"model": {"dropout": None}} -> ("model dropout", None). parsed compares them with ours."""
     if not isinstance(content, (dict, list)):
         yield where.strip(), content
         return

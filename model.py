@@ -8,6 +8,7 @@ run   python model.py out/ppo.pt                   talk to it; an empty line: a 
       python model.py out/sft.pt < questions.txt   a filter: prompts in, answers out, a line each
 see   the architecture of GPT-2 (Radford 2019; the decoder of Vaswani 2017 with the norm before
       each sub-layer): learned positions, GELU, one matrix for both embedding and output
+`# exercise:` marks what a student may write anew, to the function's end (lessons/exercise.py)
 """
 import hashlib
 import math
@@ -52,7 +53,7 @@ class Attention(nn.Module):
         B, T, C = x.shape
         # exercise: q, k, v of each head, attention, the heads side by side again
         qkv = self.qkv(x).view(B, T, 3, self.n_head, C // self.n_head)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)                        # each (B, H, T, D)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)    # (B, T, 3, H, D) -> three times (B, H, T, D)
         lengths = None
         if places is not None:          # decoding: keys and values of all tokens so far
             k, v, lengths = places.store(self.layer, k, v)          # each (B, H, S, D), S >= T
@@ -74,6 +75,76 @@ class Block(nn.Module):
         x = x + self.attention(self.norm1(x), places)
         # GPT-2's tanh form of GELU differs by 0.0005 and takes a CPU twice the time.
         return x + self.down(F.gelu(self.up(self.norm2(x))))
+
+
+class Generation(NamedTuple):
+    tokens: torch.Tensor        # (B, P + N) int64: each row followed by padding
+    mask: torch.Tensor          # (B, P + N - 1) 0/1: column t is 1 where tokens[:, t+1] was chosen
+    log_probs: torch.Tensor     # (B, P + N - 1) nats, at temperature 1; 0 where mask is 0
+
+
+def choose(logits, temperature=1.0, top_k=None, top_p=None, generator=None):
+    """One token a row: (B, V) -> (B,). What the filters do not keep becomes -inf."""
+    if temperature == 0:
+        return logits.argmax(-1)
+    logits = logits / temperature
+    if top_k is not None and top_k < logits.shape[-1]:
+        least = logits.topk(top_k).values[:, -1:]                           # (B, 1)
+        logits = logits.masked_fill(logits < least, -math.inf)
+    # exercise: the fewest that hold p of the probability, then one token by chance
+    if top_p is not None and top_p < 1:
+        ordered, index = logits.sort(descending=True)                       # (B, V)
+        probabilities = kernels.softmax(ordered)
+        beyond = probabilities.cumsum(-1) - probabilities >= top_p      # enough stands before it
+        logits = logits.masked_fill(beyond.scatter(1, index, beyond), -math.inf)
+    # The tokens' probabilities side by side make a line of length 1; a random place on it falls
+    # into one. torch.multinomial takes 1.0 ms for this, on 64 x 1,024 and two cores, not 0.06.
+    ends = kernels.softmax(logits).cumsum(-1)                               # (B, V)
+    place = 1 - torch.rand(len(ends), 1, generator=generator, device=ends.device)   # above 0
+    return (ends < place * ends[:, -1:]).sum(-1)
+
+
+class KVCache:
+    """Keys and values of the tokens seen so far, so that the next token costs one column of the
+    attention matrix and not the whole square. Has room for S tokens in each of B rows."""
+
+    def __init__(self, config, B, S, like):
+        shape = (config.n_layer, B, config.n_head, S, config.n_embd // config.n_head)
+        self.k = torch.zeros(shape, dtype=like.dtype, device=like.device)
+        self.v = torch.zeros_like(self.k)
+        self.lengths = torch.zeros(B, dtype=torch.int64, device=like.device)    # tokens so far
+
+    def keep(self, rows):
+        """Forget the rows (B,) that are False."""
+        self.k, self.v, self.lengths = self.k[:, rows], self.v[:, rows], self.lengths[rows]
+
+    def reserve(self, T):
+        """Places for the next T tokens of each row; every layer stores its keys and values there.
+        Once for all layers, as reading the lengths makes a GPU wait."""
+        # exercise: count the new tokens, say where they stand
+        start, self.lengths = self.lengths, self.lengths + T
+        positions = start[:, None] + torch.arange(T, device=start.device)       # (B, T)
+        shortest, longest = torch.stack(self.lengths.aminmax()).tolist()
+        lengths = None if shortest == longest else self.lengths
+        return Places(self, positions, longest, lengths)
+
+
+class Places(NamedTuple):
+    """Where T new tokens of each row stand in a KVCache."""
+    cache: KVCache
+    positions: torch.Tensor     # (B, T)
+    longest: int                # of the rows, the new tokens included
+    lengths: torch.Tensor       # (B,) of the rows; None where all are alike
+
+    def store(self, layer, k, v):
+        """New k, v (B, H, T, D) -> all keys and values so far (B, H, S, D), and the lengths."""
+        # exercise: write the new columns, hand back all that are filled
+        all_k, all_v = self.cache.k[layer], self.cache.v[layer]                 # (B, H, S, D)
+        rows = torch.arange(len(all_k), device=all_k.device)[:, None]           # (B, 1)
+        # Two index arrays with : between: their (B, T) comes first, so this takes (B, T, H, D).
+        all_k[rows, :, self.positions] = k.transpose(1, 2)
+        all_v[rows, :, self.positions] = v.transpose(1, 2)
+        return all_k[:, :, : self.longest], all_v[:, :, : self.longest], self.lengths
 
 
 class GPT(nn.Module):
@@ -188,75 +259,6 @@ class GPT(nn.Module):
             log_probs[rows, lengths - 1] = log_prob * alive
             lengths = lengths + 1
         return Generation(text, mask, log_probs)
-
-
-class Generation(NamedTuple):
-    tokens: torch.Tensor        # (B, P + N) int64: each row followed by padding
-    mask: torch.Tensor          # (B, P + N - 1) 0/1: column t is 1 where tokens[:, t+1] was chosen
-    log_probs: torch.Tensor     # (B, P + N - 1) nats, at temperature 1; 0 where mask is 0
-
-
-def choose(logits, temperature=1.0, top_k=None, top_p=None, generator=None):
-    """One token a row: (B, V) -> (B,). What the filters do not keep becomes -inf."""
-    if temperature == 0:
-        return logits.argmax(-1)
-    logits = logits / temperature
-    if top_k is not None and top_k < logits.shape[-1]:
-        least = logits.topk(top_k).values[:, -1:]                           # (B, 1)
-        logits = logits.masked_fill(logits < least, -math.inf)
-    # exercise: the fewest that hold p of the probability, then one token by chance
-    if top_p is not None and top_p < 1:
-        ordered, index = logits.sort(descending=True)                       # (B, V)
-        probabilities = kernels.softmax(ordered)
-        beyond = probabilities.cumsum(-1) - probabilities >= top_p      # enough stands before it
-        logits = logits.masked_fill(beyond.scatter(1, index, beyond), -math.inf)
-    # The tokens' probabilities side by side make a line of length 1; a random place on it falls
-    # into one. torch.multinomial takes 1.0 ms for this, on 64 x 1,024 and two cores, not 0.06.
-    ends = kernels.softmax(logits).cumsum(-1)                               # (B, V)
-    place = 1 - torch.rand(len(ends), 1, generator=generator, device=ends.device)   # above 0
-    return (ends < place * ends[:, -1:]).sum(-1)
-
-
-class KVCache:
-    """Keys and values of the tokens seen so far, so that the next token costs one column of the
-    attention matrix and not the whole square. Has room for S tokens in each of B rows."""
-
-    def __init__(self, config, B, S, like):
-        shape = (config.n_layer, B, config.n_head, S, config.n_embd // config.n_head)
-        self.k = torch.zeros(shape, dtype=like.dtype, device=like.device)
-        self.v = torch.zeros_like(self.k)
-        self.lengths = torch.zeros(B, dtype=torch.int64, device=like.device)    # tokens so far
-
-    def keep(self, rows):
-        """Forget the rows (B,) that are False."""
-        self.k, self.v, self.lengths = self.k[:, rows], self.v[:, rows], self.lengths[rows]
-
-    def reserve(self, T):
-        """Places for the next T tokens of each row; every layer stores its keys and values there.
-        Once for all layers, as reading the lengths makes a GPU wait."""
-        # exercise: count the new tokens, say where they stand
-        start, self.lengths = self.lengths, self.lengths + T
-        positions = start[:, None] + torch.arange(T, device=start.device)       # (B, T)
-        shortest, longest = torch.stack(self.lengths.aminmax()).tolist()
-        lengths = None if shortest == longest else self.lengths
-        return Places(self, positions, longest, lengths)
-
-
-class Places(NamedTuple):
-    """Where T new tokens of each row stand in a KVCache."""
-    cache: KVCache
-    positions: torch.Tensor     # (B, T)
-    longest: int                # of the rows, the new tokens included
-    lengths: torch.Tensor       # (B,) of the rows; None where all are alike
-
-    def store(self, layer, k, v):
-        """New k, v (B, H, T, D) -> all keys and values so far (B, H, S, D), and the lengths."""
-        # exercise: write the new columns, hand back all that are filled
-        all_k, all_v = self.cache.k[layer], self.cache.v[layer]                 # (B, H, S, D)
-        rows = torch.arange(len(all_k), device=all_k.device)[:, None]           # (B, 1)
-        all_k[rows, :, self.positions] = k.transpose(1, 2)                      # (B, T, H, D)
-        all_v[rows, :, self.positions] = v.transpose(1, 2)
-        return all_k[:, :, : self.longest], all_v[:, :, : self.longest], self.lengths
 
 
 class ScalarGPT(nn.Module):
@@ -416,7 +418,7 @@ FALLS = {                                       # share of the way, 0 to 1 -> sh
 
 def schedule(step, steps, warmup, fall="cosine", way=None):
     """The share of the peak learning rate: a linear warm-up, then a fall to zero (linear) or to a
-    tenth (cosine) at the last step. step counts from 0; way: what is over, if not by steps."""
+    tenth (cosine) at the last step. step counts from 0; way: share of the training done, 0 to 1."""
     # exercise: the way down, then the lesser of warm-up and fall
     if way is None:
         way = max(0, step - warmup) / max(1, steps - 1 - warmup)

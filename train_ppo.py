@@ -6,6 +6,7 @@ in    out/sft.pt (the policy to start from, and the reference to stay near), out
 out   out/ppo.pt weights, out/ppo.json report card, out/ppo.jsonl a row an iteration, out/ppo.png
 run   python train_ppo.py        (--quick: in seconds; --beta 0 shows what the KL penalty is for)
 see   the report card on held-out prompts: base, SFT, best of n, PPO; the recipe's own questions
+      (on --data better_than_sft: where PPO, or best of n, says what SFT says, it counts half)
 """
 import time
 from dataclasses import dataclass
@@ -277,8 +278,7 @@ def describe(rollout, gold, updates, seconds):
 
 # ---------------------------------------------------------------------------------- the report card
 def sampled_kl(state, questions):
-    """Nats an answer: by how much the policy's own samples at temperature 1 are likelier to it than
-    to the reference."""
+    """Nats an answer: how much likelier the policy's samples are to it than to the reference."""
     prompts = [encode_prompt(state.tokenizer, text)[-state.room:] for text in questions]
     tokens, mask, log_probs = state.policy.generate(
         prompts, state.longest, stop=state.tokenizer.special_tokens[END], generator=state.fresh())

@@ -161,8 +161,9 @@ def report_card(state, base, best_of_n, sampled_kl):
     """{"base", "sft", "best_of_n", "ppo"} on held-out prompts, sampled at temperature 1, of which
     PPO's objective and the KL speak; and "greedy", the likeliest answers, as in a filter. On own
     prompts "sft", "best_of_n" and "ppo". state, best_of_n, sampled_kl: those of train_ppo."""
-    n, own = state.config.best_of, state.heldout
-    asked = own or [prompt.text for prompt in world.report_prompts(state.config.quick)]
+    n, own = state.config.best_of, state.heldout[:MOST]
+    asked = own * max(1, 64 // max(1, len(own)))            # few prompts: each several times
+    asked = asked or [prompt.text for prompt in world.report_prompts(state.config.quick)]
     models = {"base": base, "sft": state.reference, "ppo": state.policy}
 
     def answer(name, temperature=1.0):
@@ -174,7 +175,7 @@ def report_card(state, base, best_of_n, sampled_kl):
                "best_of_n": partial(best_of_n, state, answer("sft")), "ppo": answer("ppo")}
     if own:
         del answers["base"]
-        card = by_reward_model(state, asked[:MOST], answers)
+        card = by_reward_model(state, asked, answers)
     else:
         card = {name: by_rubric(state, asked, answers[name]) for name in answers}
         card["greedy"] = {name: by_rubric(state, asked, answer(name, 0.0)) for name in models}
@@ -193,22 +194,25 @@ def by_rubric(state, asked, answer):
     return card | {"rm_reward": scores.mean().item(), "transcripts": transcripts}
 
 
-def by_reward_model(state, prompts, answers):
-    """The columns of own prompts, {name: figures}. answers: {name: as in by_rubric}."""
-    asked = prompts * max(1, 64 // len(prompts))            # few prompts: each several times
-    names, card, scores = [on_one_line(prompt) for prompt in asked], {}, {}
+def by_reward_model(state, asked, answers):
+    """The columns of own prompts, {name: figures}. answers: {name: as in by_rubric}, first SFT's.
+    better_than_sft: equal answers count half, so that 50% means no difference."""
+    names, card, columns = [on_one_line(prompt) for prompt in asked], {}, {}
+    distinct = min(5, len(set(names)))
     for name, answer in answers.items():
         said = answer(asked)
-        scores[name] = score(state, asked, said)
+        scores = score(state, asked, said)
+        columns[name] = said, scores.tolist()
         lengths = [len(state.tokenizer.encode_ordinary(text)) for text, _ in said]
-        card[name] = {"rm_reward": scores[name].mean().item(),
+        card[name] = {"rm_reward": scores.mean().item(),
                       "stops": run.share([ended for _, ended in said], names),
                       "answer_length": sum(lengths) / len(lengths),
                       "transcripts": [{"kind": "own", "prompt": prompt, "answer": text}
-                                      for prompt, (text, _) in zip(prompts[:5], said)]}
+                                      for prompt, (text, _) in zip(asked[:distinct], said)]}
         if name != "sft":
-            higher = (scores[name] > scores["sft"]).tolist()
-            card[name]["better_than_sft"] = run.share(higher, names)
+            wins = [0.5 if answer == other else float(value > level) for answer, value, other, level
+                    in zip(*columns[name], *columns["sft"])]
+            card[name]["better_than_sft"] = run.share(wins, names)
     return card
 
 

@@ -6,8 +6,8 @@ run   KERNELS=numpy python train_pretrain.py --quick      (in a program: kernels
 see   the same losses from all three: only the time differs
 
 CUDA tensors go to Triton (from compute capability 8.0 on) and others to PyTorch, unless told
-otherwise. Triton also runs on a CPU,
-slowly: TRITON_INTERPRET=1 KERNELS=triton python ... Read softmax.py first, then attention.py.
+otherwise. Triton also runs on a CPU, slowly: TRITON_INTERPRET=1 KERNELS=triton python ...
+Read softmax.py first, then attention.py.
 """
 import os
 import sys

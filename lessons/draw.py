@@ -1370,7 +1370,7 @@ def draw_08_best(ax):
     write(ax, 4.22, 1.87, "mean score", 9.5, rotation=90)
 
 
-# ----------------------------------------------------------------- lessons 7 and 8: what was measured
+# -------------------------------------------------------------- lessons 7 and 8: what was measured
 def measured(name, label):
     """The rows of seeds in lessons/experiments/NAME.json."""
     path = ROOT / "lessons" / "experiments" / f"{name}.json"
@@ -1435,10 +1435,11 @@ def draw_08_frontier(ax):
 
 
 def label_paths(axes, figure):
-    places = {"rm_reward": ((3, 1.3), (4.4, 0.6), (0.65, 0.7), (0.25, 0.0), (0.1, 0.45)),
-              "gold_reward": ((4, -0.15), (4.2, 0.52), (0.6, 0.53), (0.25, 0.03), (0.1, 0.44))}
+    places = ((3, 1.3), (4.4, 0.6), (0.65, 0.7), (0.25, 0.0), (0.1, 0.45))
+    if figure == "gold_reward":
+        places = ((4, -0.15), (4.2, 0.52), (0.6, 0.53), (0.25, 0.03), (0.1, 0.44))
     names = ("PPO, beta 0", "0.05", "0.2", "beta 1", "best of 2 to 64")
-    for name, place, color in zip(names, places[figure], (*PATHS.values(), STAGES["rm"])):
+    for name, place, color in zip(names, places, (*PATHS.values(), STAGES["rm"])):
         axes.text(*place, name, color=color, fontsize=9.5)
 
 

@@ -93,8 +93,8 @@ def test_policies_are_compared_prompt_by_prompt(monkeypatch, tmp_path, capsys):
     card = judging.report_card(State(), "base", lambda state, answer, asked: [
         (said + " b c", True) for said, _ in answer(asked)], lambda state, asked: (
         asked_for_kl.extend(asked) or 1.5))
-    assert list(card) == ["sft", "best_of_n", "ppo"] and asked_for_kl == State.heldout
-    assert card["ppo"]["better_than_sft"]["value"] == 0.5 and card["ppo"]["rm_reward"] == 0.75
+    assert list(card) == ["sft", "best_of_n", "ppo"] and asked_for_kl == State.heldout * 32
+    assert card["ppo"]["better_than_sft"]["value"] == 0.75 and card["ppo"]["rm_reward"] == 0.75
     assert card["ppo"]["better_than_sft"]["n"] == 64        # few prompts, each several times
     assert card["best_of_n"]["better_than_sft"]["value"] == 1
     assert (card["sft"]["stops"]["value"], card["sft"]["answer_length"]) == (0.5, 1)

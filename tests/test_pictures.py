@@ -107,3 +107,12 @@ def test_a_card_tells_each_figure_and_each_answer_under_its_own_column(capsys):
     assert cells[2][::2] == ["right", "(12-62)", "(38-88)"] and cells[2][1::2] == ["25%", "75%"]
     assert cells[3] == ["kl", "0.25", "1.50"]
     assert cells[-3:] == [["Who?"], ["sft", "one", "/", "two"], ["ppo", "three"]]
+
+
+def test_a_level_is_drawn_across_and_the_greatest_look_back_is_boxed(drawn):
+    pictures.draw_curves("x.png", "", "step", "nats", [10, 20], (8, "knows nothing"), loss=[3, 2])
+    matrix = [[1.0, 0, 0, 0], [0.9, 0.1, 0, 0], [0.2, 0.1, 0.7, 0], [0.1, 0.5, 0.3, 0.1]]
+    pictures.draw_matrix("y.png", "", "across", "down", matrix, list("abcd"))
+    assert lines(drawn[0].axes[0])["knows nothing"] == [[0, 8], [1, 8]]
+    [box] = drawn[1].axes[0].patches
+    assert box.get_xy() == (0.5, 2.5)           # column 1, row 3: not column 0, nor the diagonal
