@@ -1,19 +1,18 @@
 """What people asked, answered and ranked, read from files in the forms that common tools write.
 
-in    .jsonl, .json (an array too) and .txt, each also .gz or UTF-16; folders and globs of them
+in    .jsonl, .json (an array too) and .txt, in UTF-8, UTF-16, Windows-1252, each also .gz; folders
+      and globs of them
 out   dialogues [(question, answer), ...], rankings {"prompt", "answers", "ranks"}, prompts; a
       prompt is a text or [question, answer, ..., question]
 see   how many rows of which form there are, and what is left out, and why; a row that fits no form
       ends in a UserError that names its line
 """
-import gzip
 import json
 import re
-import zlib
 from collections import Counter
 
 from bpe import ASSISTANT, END, USER
-from data.gather import files_of, kind_of, whole_characters
+from data.gather import decode_bytes, files_of, kind_of, opened, whole_characters
 from data.shards import place_of
 from run import UserError
 
@@ -110,18 +109,12 @@ def values_of(path, needs, plain):
 
 
 def read_text(path):
-    """UTF-8, or UTF-16 with its mark, also packed by gzip. Bytes that are neither become U+FFFD."""
-    content = path.read_bytes()
-    if content.startswith(b"\x1f\x8b"):
-        try:
-            content = gzip.decompress(content)
-        except (EOFError, OSError, zlib.error):
-            raise UserError(f"{path} cannot be unpacked: it is cut short; fetch it again") from None
-    wide = content.startswith((b"\xff\xfe", b"\xfe\xff"))
-    text = content.decode("utf-16" if wide else "utf-8-sig", errors="replace")
-    if "\0" in text or text.count("\ufffd") > len(text) / 10:
+    """As pre-training reads it. An odd letter in five is none of Windows-1252's languages."""
+    with opened(path) as file:
+        content = file.read()
+    if content.decode(errors="replace").count("\ufffd") > len(content) / 5:
         raise UserError(f"{path} is not text: give .jsonl, .json or .txt in UTF-8")
-    return text
+    return decode_bytes(content)
 
 
 # --------------------------------------------------------------------------------------- the forms

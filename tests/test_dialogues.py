@@ -55,8 +55,18 @@ def test_an_empty_file_beside_others_is_no_mistake_but_nothing_but_empty_ones_is
 
 
 def test_a_bad_byte_costs_one_letter(tmp_path):
-    (tmp_path / "prompts").write_bytes(b"a caf\xe9\ntwo, three\n")
-    assert dialogues.read_prompts([tmp_path / "prompts"]) == ["a caf\ufffd", "two, three"]
+    (tmp_path / "prompts").write_bytes("a café, naïve\n".encode() + b"two\xff, three\n")
+    assert dialogues.read_prompts([tmp_path / "prompts"]) == ["a café, naïve", "two\ufffd, three"]
+
+
+def test_letters_of_windows_are_read_and_a_sign_for_a_lost_one_stays_what_it_is(tmp_path):
+    (tmp_path / "prompts").write_bytes("Où est le café ?\nLà-bas\n".encode("cp1252"))
+    assert dialogues.read_prompts([tmp_path / "prompts"]) == ["Où est le café ?", "Là-bas"]
+    (tmp_path / "prompts").write_text("lost: \ufffd\n", encoding="utf-8")
+    assert dialogues.read_prompts([tmp_path / "prompts"]) == ["lost: \ufffd"]
+    (tmp_path / "prompts").write_bytes("Утром мы пошли на рынок".encode("cp1251"))
+    with pytest.raises(UserError, match="prompts is not text: give .*UTF-8"):
+        dialogues.read_prompts([tmp_path / "prompts"])
 
 
 def test_ranks_need_not_be_whole_numbers(file):

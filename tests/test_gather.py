@@ -124,6 +124,22 @@ def test_one_bad_byte_costs_one_letter_of_a_row(tmp_path):
         "\xff".encode(), b"\xff"))) == ["é è \ufffd"]
 
 
+PICTURE = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
+
+
+@pytest.mark.parametrize("name, content", [
+    ("x.txt", PICTURE), ("x.txt.gz", gzip.compress(PICTURE)), ("x.jsonl", PICTURE),
+    ("x.csv", PICTURE), ("x.html", PICTURE), ("x.txt", b"%PDF-1.4\n1 0 obj\n"),
+    ("x.txt", "no mark".encode("utf-16-le"))])
+def test_what_is_no_text_is_refused_by_name_and_not_cleaned_away(tmp_path, name, content):
+    with pytest.raises(UserError, match=f"{name} is not text: give text"):
+        texts(make(tmp_path / name, content))
+
+
+def test_what_is_packed_is_unpacked_whatever_its_name(tmp_path):
+    assert texts(make(tmp_path / "x.txt", gzip.compress(b"some words"))) == ["some words"]
+
+
 @pytest.mark.parametrize("name, content", [
     ("empty.txt", b""), ("empty.jsonl", b"\n"), ("empty.csv", b"text\n"), ("empty.html", b" \n"),
     ("empty.txt", "".encode("utf-16")), ("empty.json", b"[]"), ("empty.json", b'{"text": null}')])
