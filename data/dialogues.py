@@ -10,6 +10,7 @@ see   how many rows of which form there are, and what is left out, and why; a ro
 import json
 import re
 from collections import Counter
+from functools import partial
 
 from bpe import ASSISTANT, END, USER
 from data.gather import decode_bytes, files_of, kind_of, opened, whole_characters
@@ -26,6 +27,7 @@ PROMPT = ('a row is a line of text, {"prompt": text} or {"messages": [{"role", "
 JSON = (".json", ".jsonl", ".ndjson")
 ROLES = {"user": "user", "human": "user", "assistant": "assistant", "gpt": "assistant",
          "system": "system"}
+FOUND_AT = {}       # a row as JSON -> "file:line", to name it later
 
 
 class LeftOut(Exception):
@@ -38,9 +40,9 @@ def read_dialogues(paths):
     return read_rows(paths, dialogue, DIALOGUE)
 
 
-def read_rankings(paths):
-    """[{"prompt", "answers", "ranks"}], rank 1 the best."""
-    return read_rows(paths, ranking, RANKING)
+def read_rankings(paths, ties=False):
+    """[{"prompt", "answers", "ranks"}], rank 1 the best; ties: also where nothing is preferred."""
+    return read_rows(paths, partial(ranking, ties=ties), RANKING)
 
 
 def read_prompts(paths):
@@ -64,6 +66,7 @@ def read_rows(paths, read, needs, plain=False):
                 if key in rows:
                     raise LeftOut("double")
                 rows[key], forms[form] = row, forms[form] + 1
+                FOUND_AT[key] = f"{path}:{line}"
             except LeftOut as why:
                 left_out[str(why)] += 1
                 first = first or f"{path}:{line} is {why}, and no row is left"
@@ -134,7 +137,7 @@ def dialogue(row):
     return form, list(zip(texts[::2], texts[1::2]))
 
 
-def ranking(row):
+def ranking(row, ties):
     if isinstance(row, dict) and ("chosen" in row or "rejected" in row):
         return preference(row)
     texts = prompt_in(row)
@@ -146,6 +149,8 @@ def ranking(row):
     if not all(type(rank) in (int, float) and abs(rank) < 1e9
                for rank in [*ranks, *row.get("rubric", [])]):
         raise ValueError("has a rank that is no number")    # nan is not smaller than anything
+    if not ties and (len(set(ranks)) == 1 or len(set(zip(answers, ranks))) > len(set(answers))):
+        raise LeftOut("without a preference")       # or with two ranks for one answer
     checked(texts)                                  # a poor model may write <|user|> in its answers
     return "rankings", row | {"prompt": one_or_list(texts)}
 
@@ -281,14 +286,15 @@ def one_or_list(texts):
 # ------------------------------------------------------------------------------- what becomes of it
 def those_that_fit(rows, room, length):
     """The rows whose length(row) is at most `room` tokens; how many are left out is said."""
-    fit = [row for row in rows if length(row) <= room]
-    if rows and not fit:
-        raise UserError(f"--data: none of {len(rows)} rows fits into {room} tokens: shorten them, "
-                        "or pre-train with a larger --block-size")
-    if len(fit) < len(rows):
-        print(f"--data: {len(rows) - len(fit)} of {len(rows)} rows do not fit into {room} tokens "
-              "and are left out")
-    return fit
+    fits = [length(row) <= room for row in rows]
+    first = FOUND_AT.get(json.dumps(rows[fits.index(False)]), "") if False in fits else ""
+    if rows and not any(fits):
+        raise UserError(f"--data: none of {len(rows)} rows fits into {room} tokens ({first}): "
+                        "shorten them, or pre-train with a larger --block-size")
+    if not all(fits):
+        print(f"--data: {fits.count(False)} of {len(rows)} rows do not fit into {room} tokens and "
+              f"are left out, the first at {first}")
+    return [row for row, fit in zip(rows, fits) if fit]
 
 
 def hold_out(rows, share, question):

@@ -280,6 +280,9 @@ def test_a_bad_row_is_named_with_its_line(file, capsys, stage, line, words):
     ({"chosen": "\n\nHuman: a\n\nAssistant: b", "rejected": "\n\nHuman: c\n\nAssistant: b"},
      ":1 is without a common beginning"),
     (RANKING | {"prompt": " "}, ":1 is empty"),
+    (RANKING | {"ranks": [2, 2]}, ":1 is without a preference, and no row"),
+    (RANKING | {"answers": ["a", "a"]}, ":1 is without a preference"),
+    (RANKING | {"answers": ["a", "b", "a"], "ranks": [1, 2, 3]}, ":1 is without a preference"),
 ])
 def test_rankings_that_say_nothing_are_left_out_and_where_no_other_is_left_named(file, row, words):
     assert dialogues.read_rankings([file(row, RANKING)]) == [RANKING]
@@ -353,6 +356,17 @@ def test_a_packed_file_that_is_cut_short_is_said_in_one_line(tmp_path):
 def test_half_a_character_in_json_becomes_a_replacement(tmp_path):
     (tmp_path / "pairs.jsonl").write_text('{"prompt": "a\\ud83d", "response": "\\ud83d\\ude00"}')
     assert dialogues.read_dialogues([tmp_path / "pairs.jsonl"]) == [[("a\ufffd", "\U0001f600")]]
+
+
+def test_of_rows_that_do_not_fit_the_first_is_named_with_its_line(file, capsys):
+    path = file("a", "", "b b", "a", "c c c", name="mine.txt")
+    assert dialogues.those_that_fit(dialogues.read_prompts([path]), 2, len) == ["a"]
+    assert f"left out, the first at {path}:3" in capsys.readouterr().out
+    with pytest.raises(UserError, match=r"none of 3 rows .*mine.txt:1"):
+        dialogues.those_that_fit(dialogues.read_prompts([path]), 0, len)
+    path = file(PAIR)
+    with pytest.raises(UserError, match="mine.jsonl:1"):
+        dialogues.those_that_fit(dialogues.read_dialogues([path]), 0, len)
 
 
 def test_rows_that_do_not_fit_are_left_out_and_counted(capsys):
