@@ -12,6 +12,7 @@ import gzip
 import http.client
 import io
 import json
+import os
 import re
 import zlib
 from hashlib import blake2b
@@ -66,12 +67,17 @@ def kind_of(path):
 
 
 def files_of(source, kinds=KINDS, takes="files, folders, globs and http(s) addresses"):
-    """The files that a path or glob names, sorted. Raises UserError where there are none."""
+    """The files that a path or glob names, sorted. Raises UserError where there are none, and for
+    a folder that may not be read."""
     path = Path(source)
     if path.is_file():
         return [path]
+    inside = [path, *path.rglob("*")] if path.is_dir() else [path.parent]
+    for folder in inside:
+        if folder.is_dir() and not os.access(folder, os.R_OK | os.X_OK):
+            raise UserError(f"{folder}: no permission to read this folder: `chmod u+rx {folder}`")
     if path.is_dir():
-        found = [file for file in path.rglob("*") if file.is_file() and kind_of(file) in kinds]
+        found = [file for file in inside if file.is_file() and kind_of(file) in kinds]
         mistake = f"{source} holds no file that ends in {' '.join(kinds)} (or these with .gz)"
     else:
         found = [Path(name) for name in glob.glob(source, recursive=True) if Path(name).is_file()]

@@ -181,6 +181,17 @@ def test_nothing_there_and_nothing_readable_there_are_named(tmp_path):
         texts(tmp_path)
 
 
+@pytest.mark.parametrize("source", ["mine", "mine/*.txt", "mine/deep", "."])
+def test_a_folder_without_permission_is_said_to_be_one(tmp_path, monkeypatch, source):
+    (tmp_path / "mine" / "deep").mkdir(parents=True)
+    make(tmp_path / "a.txt", b"some words")
+    locked = tmp_path / "mine" / ("deep" if source == "mine/deep" else "")
+    allowed = os.access                             # root may read everything: asked, not tried
+    monkeypatch.setattr(os, "access", lambda path, mode: path != locked and allowed(path, mode))
+    with pytest.raises(UserError, match=f"{locked}: no permission to read this folder: .chmod"):
+        texts(tmp_path / source)
+
+
 LETTERS = "é€😀"
 BOOK = "".join(f"Paragraph {i} of the book.\nIt has a second line.\n\n" for i in range(2000))
 
