@@ -1,19 +1,19 @@
 """What people asked, answered and ranked, read from files in the forms that common tools write.
 
-in    .jsonl, .json (an array too) and .txt, each also .gz or UTF-16; folders and globs of them
+in    .jsonl, .json (an array too) and .txt, in UTF-8, UTF-16, Windows-1252, each also .gz; folders
+      and globs of them
 out   dialogues [(question, answer), ...], rankings {"prompt", "answers", "ranks"}, prompts; a
       prompt is a text or [question, answer, ..., question]
 see   how many rows of which form there are, and what is left out, and why; a row that fits no form
       ends in a UserError that names its line
 """
-import gzip
 import json
 import re
-import zlib
 from collections import Counter
+from functools import partial
 
 from bpe import ASSISTANT, END, USER
-from data.gather import files_of, kind_of, whole_characters
+from data.gather import decode_bytes, files_of, kind_of, opened, whole_characters
 from data.shards import place_of
 from run import UserError
 
@@ -27,6 +27,7 @@ PROMPT = ('a row is a line of text, {"prompt": text} or {"messages": [{"role", "
 JSON = (".json", ".jsonl", ".ndjson")
 ROLES = {"user": "user", "human": "user", "assistant": "assistant", "gpt": "assistant",
          "system": "system"}
+FOUND_AT = {}       # a row as JSON -> "file:line", to name it later
 
 
 class LeftOut(Exception):
@@ -39,9 +40,9 @@ def read_dialogues(paths):
     return read_rows(paths, dialogue, DIALOGUE)
 
 
-def read_rankings(paths):
-    """[{"prompt", "answers", "ranks"}], rank 1 the best."""
-    return read_rows(paths, ranking, RANKING)
+def read_rankings(paths, ties=False):
+    """[{"prompt", "answers", "ranks"}], rank 1 the best; ties: also where nothing is preferred."""
+    return read_rows(paths, partial(ranking, ties=ties), RANKING)
 
 
 def read_prompts(paths):
@@ -65,6 +66,7 @@ def read_rows(paths, read, needs, plain=False):
                 if key in rows:
                     raise LeftOut("double")
                 rows[key], forms[form] = row, forms[form] + 1
+                FOUND_AT[key] = f"{path}:{line}"
             except LeftOut as why:
                 left_out[str(why)] += 1
                 first = first or f"{path}:{line} is {why}, and no row is left"
@@ -110,18 +112,12 @@ def values_of(path, needs, plain):
 
 
 def read_text(path):
-    """UTF-8, or UTF-16 with its mark, also packed by gzip. Bytes that are neither become U+FFFD."""
-    content = path.read_bytes()
-    if content.startswith(b"\x1f\x8b"):
-        try:
-            content = gzip.decompress(content)
-        except (EOFError, OSError, zlib.error):
-            raise UserError(f"{path} cannot be unpacked: it is cut short; fetch it again") from None
-    wide = content.startswith((b"\xff\xfe", b"\xfe\xff"))
-    text = content.decode("utf-16" if wide else "utf-8-sig", errors="replace")
-    if "\0" in text or text.count("\ufffd") > len(text) / 10:
+    """As pre-training reads it. An odd letter in five is none of Windows-1252's languages."""
+    with opened(path) as file:
+        content = file.read()
+    if content.decode(errors="replace").count("\ufffd") > len(content) / 5:
         raise UserError(f"{path} is not text: give .jsonl, .json or .txt in UTF-8")
-    return text
+    return decode_bytes(content)
 
 
 # --------------------------------------------------------------------------------------- the forms
@@ -141,7 +137,7 @@ def dialogue(row):
     return form, list(zip(texts[::2], texts[1::2]))
 
 
-def ranking(row):
+def ranking(row, ties):
     if isinstance(row, dict) and ("chosen" in row or "rejected" in row):
         return preference(row)
     texts = prompt_in(row)
@@ -153,6 +149,8 @@ def ranking(row):
     if not all(type(rank) in (int, float) and abs(rank) < 1e9
                for rank in [*ranks, *row.get("rubric", [])]):
         raise ValueError("has a rank that is no number")    # nan is not smaller than anything
+    if not ties and (len(set(ranks)) == 1 or len(set(zip(answers, ranks))) > len(set(answers))):
+        raise LeftOut("without a preference")       # or with two ranks for one answer
     checked(texts)                                  # a poor model may write <|user|> in its answers
     return "rankings", row | {"prompt": one_or_list(texts)}
 
@@ -288,14 +286,15 @@ def one_or_list(texts):
 # ------------------------------------------------------------------------------- what becomes of it
 def those_that_fit(rows, room, length):
     """The rows whose length(row) is at most `room` tokens; how many are left out is said."""
-    fit = [row for row in rows if length(row) <= room]
-    if rows and not fit:
-        raise UserError(f"--data: none of {len(rows)} rows fits into {room} tokens: shorten them, "
-                        "or pre-train with a larger --block-size")
-    if len(fit) < len(rows):
-        print(f"--data: {len(rows) - len(fit)} of {len(rows)} rows do not fit into {room} tokens "
-              "and are left out")
-    return fit
+    fits = [length(row) <= room for row in rows]
+    first = FOUND_AT.get(json.dumps(rows[fits.index(False)]), "") if False in fits else ""
+    if rows and not any(fits):
+        raise UserError(f"--data: none of {len(rows)} rows fits into {room} tokens ({first}): "
+                        "shorten them, or pre-train with a larger --block-size")
+    if not all(fits):
+        print(f"--data: {fits.count(False)} of {len(rows)} rows do not fit into {room} tokens and "
+              f"are left out, the first at {first}")
+    return [row for row, fit in zip(rows, fits) if fit]
 
 
 def hold_out(rows, share, question):

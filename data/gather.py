@@ -12,6 +12,7 @@ import gzip
 import http.client
 import io
 import json
+import os
 import re
 import zlib
 from hashlib import blake2b
@@ -41,11 +42,13 @@ def decode_bytes(text):
         return text
     if text.startswith(UTF16_MARKS):
         return text.decode("utf-16", "replace")
-    decoded = text.decode("utf-8-sig", "replace")
-    lost = decoded.count("\ufffd")
-    if lost and sum(char > "\x7f" for char in decoded) < 2 * lost:  # others are right by chance
-        return text.decode("cp1252", "replace")
-    return decoded
+    try:
+        return text.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        decoded = text.decode("utf-8-sig", "replace")
+        lost = decoded.count("\ufffd")
+        few = sum(char > "\x7f" for char in decoded) < 2 * lost  # others are right by chance
+        return text.decode("cp1252", "replace") if few else decoded
 
 
 # ---- which files
@@ -64,12 +67,17 @@ def kind_of(path):
 
 
 def files_of(source, kinds=KINDS, takes="files, folders, globs and http(s) addresses"):
-    """The files that a path or glob names, sorted. Raises UserError where there are none."""
+    """The files that a path or glob names, sorted. Raises UserError where there are none, and for
+    a folder that may not be read."""
     path = Path(source)
     if path.is_file():
         return [path]
+    inside = [path, *path.rglob("*")] if path.is_dir() else [path.parent]
+    for folder in inside:
+        if folder.is_dir() and not os.access(folder, os.R_OK | os.X_OK):
+            raise UserError(f"{folder}: no permission to read this folder: `chmod u+rx {folder}`")
     if path.is_dir():
-        found = [file for file in path.rglob("*") if file.is_file() and kind_of(file) in kinds]
+        found = [file for file in inside if file.is_file() and kind_of(file) in kinds]
         mistake = f"{source} holds no file that ends in {' '.join(kinds)} (or these with .gz)"
     else:
         found = [Path(name) for name in glob.glob(source, recursive=True) if Path(name).is_file()]
@@ -126,9 +134,13 @@ def fetch(address, path):
 def opened(path):
     """The file's bytes, unpacked, UTF-16 made UTF-8."""
     try:
-        with gzip.open(path) if is_packed(path) else open(path, "rb") as file:
+        with open(path, "rb") as file:
+            if is_packed(path) or file.peek(2).startswith(b"\x1f\x8b"):
+                file = gzip.open(file)
             if file.peek(2).startswith(UTF16_MARKS):
                 file = io.BufferedReader(io.BytesIO(decode_bytes(file.read()).encode()))
+            if b"\0" in (start := file.peek(1 << 12)) or start.startswith(b"%PDF-"):
+                raise UserError(f"{path} is not text: give text, in UTF-8 or UTF-16 with its mark")
             yield file
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise UserError(f"{path} cannot be unpacked ({error}): it is cut short or no gzip file; "

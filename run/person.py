@@ -38,11 +38,11 @@ def earlier_rankings(path, config, read):
         if not path.exists():
             raise UserError(f"{path} not found: --policy adds a second round to a first one, "
                             "which runs without it")
-        return read([path])
+        return read([path], ties=True)
     if by_a_person and not (config.labeler == "person" and config.resume):
         raise UserError(f"{path} holds a person's rankings: add to them with --labeler person "
                         "--resume, or move the file away")
-    return read([path]) if by_a_person else []
+    return read([path], ties=True) if by_a_person else []
 
 
 def rank_in_person(rows, path, rankings, repeat=0.0):
@@ -70,8 +70,9 @@ def rank_in_person(rows, path, rankings, repeat=0.0):
                 rankings.append({**rows[place], "ranks": ranks, "labeler": "person"})
                 print(json.dumps(rankings[-1], ensure_ascii=False), file=file, flush=True)
             place += 1
-    if not rankings:
-        raise UserError("nothing was ranked: rank at least one prompt, or use --labeler scripted")
+    if all(len(set(row["ranks"])) == 1 for row in rankings):
+        raise UserError("nothing was ranked, or all alike: rank one answer above another at least "
+                        "once, or use --labeler scripted")
     return rankings
 
 

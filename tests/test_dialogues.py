@@ -55,8 +55,18 @@ def test_an_empty_file_beside_others_is_no_mistake_but_nothing_but_empty_ones_is
 
 
 def test_a_bad_byte_costs_one_letter(tmp_path):
-    (tmp_path / "prompts").write_bytes(b"a caf\xe9\ntwo, three\n")
-    assert dialogues.read_prompts([tmp_path / "prompts"]) == ["a caf\ufffd", "two, three"]
+    (tmp_path / "prompts").write_bytes("a café, naïve\n".encode() + b"two\xff, three\n")
+    assert dialogues.read_prompts([tmp_path / "prompts"]) == ["a café, naïve", "two\ufffd, three"]
+
+
+def test_letters_of_windows_are_read_and_a_sign_for_a_lost_one_stays_what_it_is(tmp_path):
+    (tmp_path / "prompts").write_bytes("Où est le café ?\nLà-bas\n".encode("cp1252"))
+    assert dialogues.read_prompts([tmp_path / "prompts"]) == ["Où est le café ?", "Là-bas"]
+    (tmp_path / "prompts").write_text("lost: \ufffd\n", encoding="utf-8")
+    assert dialogues.read_prompts([tmp_path / "prompts"]) == ["lost: \ufffd"]
+    (tmp_path / "prompts").write_bytes("Утром мы пошли на рынок".encode("cp1251"))
+    with pytest.raises(UserError, match="prompts is not text: give .*UTF-8"):
+        dialogues.read_prompts([tmp_path / "prompts"])
 
 
 def test_ranks_need_not_be_whole_numbers(file):
@@ -270,6 +280,9 @@ def test_a_bad_row_is_named_with_its_line(file, capsys, stage, line, words):
     ({"chosen": "\n\nHuman: a\n\nAssistant: b", "rejected": "\n\nHuman: c\n\nAssistant: b"},
      ":1 is without a common beginning"),
     (RANKING | {"prompt": " "}, ":1 is empty"),
+    (RANKING | {"ranks": [2, 2]}, ":1 is without a preference, and no row"),
+    (RANKING | {"answers": ["a", "a"]}, ":1 is without a preference"),
+    (RANKING | {"answers": ["a", "b", "a"], "ranks": [1, 2, 3]}, ":1 is without a preference"),
 ])
 def test_rankings_that_say_nothing_are_left_out_and_where_no_other_is_left_named(file, row, words):
     assert dialogues.read_rankings([file(row, RANKING)]) == [RANKING]
@@ -343,6 +356,17 @@ def test_a_packed_file_that_is_cut_short_is_said_in_one_line(tmp_path):
 def test_half_a_character_in_json_becomes_a_replacement(tmp_path):
     (tmp_path / "pairs.jsonl").write_text('{"prompt": "a\\ud83d", "response": "\\ud83d\\ude00"}')
     assert dialogues.read_dialogues([tmp_path / "pairs.jsonl"]) == [[("a\ufffd", "\U0001f600")]]
+
+
+def test_of_rows_that_do_not_fit_the_first_is_named_with_its_line(file, capsys):
+    path = file("a", "", "b b", "a", "c c c", name="mine.txt")
+    assert dialogues.those_that_fit(dialogues.read_prompts([path]), 2, len) == ["a"]
+    assert f"left out, the first at {path}:3" in capsys.readouterr().out
+    with pytest.raises(UserError, match=r"none of 3 rows .*mine.txt:1"):
+        dialogues.those_that_fit(dialogues.read_prompts([path]), 0, len)
+    path = file(PAIR)
+    with pytest.raises(UserError, match="mine.jsonl:1"):
+        dialogues.those_that_fit(dialogues.read_dialogues([path]), 0, len)
 
 
 def test_rows_that_do_not_fit_are_left_out_and_counted(capsys):

@@ -124,6 +124,22 @@ def test_one_bad_byte_costs_one_letter_of_a_row(tmp_path):
         "\xff".encode(), b"\xff"))) == ["é è \ufffd"]
 
 
+PICTURE = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
+
+
+@pytest.mark.parametrize("name, content", [
+    ("x.txt", PICTURE), ("x.txt.gz", gzip.compress(PICTURE)), ("x.jsonl", PICTURE),
+    ("x.csv", PICTURE), ("x.html", PICTURE), ("x.txt", b"%PDF-1.4\n1 0 obj\n"),
+    ("x.txt", "no mark".encode("utf-16-le"))])
+def test_what_is_no_text_is_refused_by_name_and_not_cleaned_away(tmp_path, name, content):
+    with pytest.raises(UserError, match=f"{name} is not text: give text"):
+        texts(make(tmp_path / name, content))
+
+
+def test_what_is_packed_is_unpacked_whatever_its_name(tmp_path):
+    assert texts(make(tmp_path / "x.txt", gzip.compress(b"some words"))) == ["some words"]
+
+
 @pytest.mark.parametrize("name, content", [
     ("empty.txt", b""), ("empty.jsonl", b"\n"), ("empty.csv", b"text\n"), ("empty.html", b" \n"),
     ("empty.txt", "".encode("utf-16")), ("empty.json", b"[]"), ("empty.json", b'{"text": null}')])
@@ -163,6 +179,17 @@ def test_nothing_there_and_nothing_readable_there_are_named(tmp_path):
         texts(tmp_path / "none.txt")
     with pytest.raises(UserError, match="holds no file that ends in .txt"):
         texts(tmp_path)
+
+
+@pytest.mark.parametrize("source", ["mine", "mine/*.txt", "mine/deep", "."])
+def test_a_folder_without_permission_is_said_to_be_one(tmp_path, monkeypatch, source):
+    (tmp_path / "mine" / "deep").mkdir(parents=True)
+    make(tmp_path / "a.txt", b"some words")
+    locked = tmp_path / "mine" / ("deep" if source == "mine/deep" else "")
+    allowed = os.access                             # root may read everything: asked, not tried
+    monkeypatch.setattr(os, "access", lambda path, mode: path != locked and allowed(path, mode))
+    with pytest.raises(UserError, match=f"{locked}: no permission to read this folder: .chmod"):
+        texts(tmp_path / source)
 
 
 LETTERS = "é€😀"

@@ -46,7 +46,7 @@ def rank(path, rankings=(), rows=ROWS, repeat=0.0):
 
 
 def ranks_in(path):
-    return [row["ranks"] for row in dialogues.read_rankings([path])]
+    return [row["ranks"] for row in dialogues.read_rankings([path], ties=True)]
 
 
 # ------------------------------------------------------------------------------- what is typed
@@ -123,7 +123,7 @@ def test_each_ranking_is_kept_when_it_is_given_and_none_is_asked_for_twice(tmp_p
     typist("é x", "x=é")
     rankings = rank(path, dialogues.read_rankings([path]))
     assert [row["ranks"] for row in rankings] == [[1, 2], [2, 1], [1, 1]]
-    assert dialogues.read_rankings([path]) == rankings and "é" in path.read_text(encoding="utf-8")
+    assert dialogues.read_rankings([path], ties=True) == rankings and "é" in path.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("enough", ["q", "Ctrl-D"])
@@ -170,6 +170,16 @@ def test_a_prompt_with_other_answers_is_asked_again(tmp_path, typist):
     other = {"prompt": "one", "answers": ["x", "z"], "ranks": [1, 2]}
     typist("é x")
     assert rank(tmp_path / "x", [other], ROWS[:1])[1]["ranks"] == [2, 1]
+
+
+def test_a_person_who_finds_all_alike_teaches_nothing_yet_and_is_not_asked_again(tmp_path, typist):
+    path, config = tmp_path / "r", train_rm.Config(labeler="person", resume=True)
+    typist("x=é", "q")
+    with pytest.raises(UserError, match="nothing was ranked, or all alike"):
+        rank(path)
+    earlier = person.earlier_rankings(path, config, dialogues.read_rankings)
+    typist("x é", "q")
+    assert [row["prompt"] for row in rank(path, earlier)] == ["one", "two"]
 
 
 BY_A_PERSON = {**ROWS[0], "ranks": [1, 2], "labeler": "person"}
