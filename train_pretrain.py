@@ -92,23 +92,19 @@ def raw_documents(config):
 
 def prepare(config):
     """Gather, clean, tokenize -> (tokenizer, shards.json's content)."""
-    out = Path(config.out)
+    out, cleaned = Path(config.out), Path(config.out) / "clean.jsonl"
     names = ("text_field", "language", "raw", "size", "seed", "heldout_share", "heldout_tail",
              "vocab_size")
-    settings = {name: getattr(config, name) for name in names}
-    made_from = dependencies(settings, inputs(config.data))
+    made_from = dependencies({name: getattr(config, name) for name in names}, inputs(config.data))
     if description := finished_shards(out, made_from):
         print(f"{out}/shards.json: nothing it depends on has changed, using them again")
         return Tokenizer.load(out / "tokenizer.json"), description
-    cleaning = clean_to_file(raw_documents(config), out / "clean.jsonl", config,
-                             count_dirt=not config.data)
-
+    cleaning = clean_to_file(raw_documents(config), cleaned, config, count_dirt=not config.data)
     characters = cleaning["characters"]
-    tail = tail_to_hold_out(out / "clean.jsonl", config.heldout_share, config.heldout_tail,
-                            characters)
+    tail = tail_to_hold_out(cleaned, config.heldout_share, config.heldout_tail, characters)
 
     def documents():                                                # (split, text) one at a time
-        return split_documents(out / "clean.jsonl", config.heldout_share, tail, characters)
+        return split_documents(cleaned, config.heldout_share, tail, characters)
 
     every = 1 + characters // 100_000_000               # 100 MB, evenly spread, teach a tokenizer
     texts = (text for split, text in documents() if split == "train")       # all it can learn
@@ -352,6 +348,7 @@ def main():
     for name in (name for name in SHOWN if name in figures):
         print(f"{name:24} {run.shown(figures[name])}")
     print(f"written: {out}/pretrain.pt .json .png, attention.png, tokenizer.json, {seconds:.0f} s")
+    print("next:", run.next_command("train_sft.py", config, "YOUR_DIALOGUES"))
 
 
 if __name__ == "__main__":

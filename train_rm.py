@@ -312,7 +312,7 @@ def main():
     draw_rankings(out / "rm.png", losses, right, good, scores, names)
     judging.show_rankings(figures) if heldout else show(figures)
     print(f"\n{out}/rm.pt, rm.json, rm.png   {time.time() - started:.0f} s   "
-          "next: python train_ppo.py")
+          f"next: {run.next_command('train_ppo.py', config, 'YOUR_PROMPTS')}")
 
 
 if __name__ == "__main__":

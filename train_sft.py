@@ -173,7 +173,8 @@ def main():
     draw_run(out / "sft.png", "step", losses, CURVES, judging.DRAWN if own else world.DRAWN, card)
     judging.show_dialogues(card) if own else print_card(world.SHOWN, card)
     print(f"\n{out}/sft.pt, sft.json, sft.png   {seconds:.0f} s   "
-          f"talk to it: python model.py {out}/sft.pt   next: python train_rm.py")
+          f"talk to it: python model.py {out}/sft.pt   "
+          f"next: {run.next_command('train_rm.py', config, 'YOUR_RANKINGS')}")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ out   out/train-00000.bin, out/heldout-00000.bin ... and, last, out/shards.json:
 use   sample_rows(load_shards("out"), 32, 64, generator)    (pre-training; replay in later stages)
 """
 import json
+import re
 from hashlib import blake2b
 from pathlib import Path
 
@@ -43,13 +44,16 @@ def finished_shards(folder, made_from):
 def split_documents(path, heldout_share=0.01, heldout_tail=0.0, characters=0):
     """Reads cleaned text (one JSON string a line) and yields (split, text): held out by a hash of
     the document, so that it never changes sides, or, with heldout_tail, the end of the whole text
-    of so many characters, cut to the character."""
+    of so many characters, cut to the character or, where one begins soon after, to the word."""
     left = int(characters * (1 - heldout_tail))  # before the tail
     with open(path, encoding="utf-8") as file:
         for text in map(json.loads, file):
             if not heldout_tail:
                 yield ("heldout" if place_of(text) < heldout_share else "train"), text
                 continue
+            if 0 < left < len(text):
+                space = re.compile(r"\s(?=\S)").search(text, left - 1, left + 60)
+                left = space.end() if space else left
             head, tail = text[:left], text[left:]
             left -= len(head)
             if head:

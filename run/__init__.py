@@ -11,6 +11,7 @@ import dataclasses
 import math
 import os
 import random
+import shlex
 import signal
 import sys
 import time
@@ -190,6 +191,13 @@ def generators(seed, device="cpu"):
     """(random.Random, torch.Generator) of one seed: all chance in a run comes from such a pair,
     never from global state."""
     return random.Random(seed), torch.Generator(device).manual_seed(seed)
+
+
+def next_command(script, config, files):
+    """What to type for the next stage; files: what stands for those that it needs, on own data."""
+    words = ["python", script] + ["--quick"] * config.quick
+    words += ["--out", config.out] * (config.out != "out") + ["--data", files] * bool(config.data)
+    return shlex.join(words)
 
 
 # ---------------------------------------------------------------------------------------- progress

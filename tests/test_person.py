@@ -282,6 +282,8 @@ def test_a_person_ranks_answers_to_prompts_of_their_own(small, days_work, capsys
     assert figures["prompts"] == figures["heldout_rankings"] == 1 and "by_kind" not in figures
     assert not any(name in figures for name in ("heldout_pair_accuracy_noisy", *world.SHOWN))
     assert "rubric" not in rankings[0]
+    line = f"next: python train_ppo.py --quick --out {small} --data YOUR_PROMPTS\n"
+    assert line in capsys.readouterr().out
 
 
 def test_what_scores_cannot_answer_in_a_second_round(small_out, mistake):

@@ -3,6 +3,7 @@ import io
 import json
 import platform
 import random
+import shlex
 import signal
 import sys
 import time
@@ -70,6 +71,17 @@ def test_help_prints_the_docstring_and_each_flag_with_its_defaults(capsys):
     printed = capsys.readouterr().out
     assert "what this stage does" in printed and "--steps" in printed
     assert "(default 400; quick 4)" in printed
+
+
+@pytest.mark.parametrize("flags, said", [
+    ("", "python train_rm.py"),
+    ("--quick --out q", "python train_rm.py --quick --out q"),
+    ("--data mine.jsonl more.jsonl", "python train_rm.py --data YOUR_RANKINGS")])
+def test_the_next_stage_is_named_with_the_flags_that_it_needs(flags, said):
+    config = run.parse_config(Config, "doc", flags.split())
+    assert run.next_command("train_rm.py", config, "YOUR_RANKINGS") == said
+    config.out = "a folder"
+    assert shlex.split(run.next_command("train_rm.py", config, "x"))[-1] in ("a folder", "x")
 
 
 def test_what_a_user_can_mend_is_one_line_and_exit_code_2(capsys):

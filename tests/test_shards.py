@@ -173,6 +173,15 @@ def test_the_held_out_tail_is_the_end_of_the_text_to_the_character(tmp_path):
         ("train", "abcdefghij"), ("train", "kl"), ("heldout", "mno"), ("heldout", "pqrst")]
 
 
+@pytest.mark.parametrize("text, left, tail", [
+    ("one two three", 5, "three"), ("one two three", 8, "three"), ("one two three", 7, "three"),
+    ("one two three", 10, "ree"), ("one two three \n", 10, "ree \n"), ("one" + "o" * 99, 1, "")])
+def test_held_out_text_begins_with_a_word_where_one_begins_soon(tmp_path, text, left, tail):
+    path, tail = write_clean(tmp_path / "clean.jsonl", [text, "more"]), tail or text[left:]
+    split = split_documents(path, heldout_tail=1 - (left + 0.5) / 200, characters=200)
+    assert list(split) == [("train", text[: -len(tail)]), ("heldout", tail), ("heldout", "more")]
+
+
 def test_a_document_is_held_out_for_what_it_says_not_for_where_it_stands(tmp_path):
     texts = [f"document {i}" for i in range(500)]
     sides = []

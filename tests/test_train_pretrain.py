@@ -530,11 +530,13 @@ def test_own_text_is_split_at_its_tail_and_the_minutes_are_kept(tmp_path):
     text = "".join(f"Line {i} says that {i} and {i + 1} are {2 * i + 1}. " for i in range(3000))
     (tmp_path / "own.txt").write_text(text)
     begun = time.time()
-    code, _, errors = finish(tmp_path, "--data", tmp_path / "own.txt", "--heldout-tail", 0.1,
-                             "--minutes", 0.1, "--optimizer", "adamw", "--schedule", "cosine")
+    code, printed, errors = finish(tmp_path, "--data", tmp_path / "own.txt", "--heldout-tail", 0.1,
+                                   "--minutes", 0.1, "--optimizer", "adamw", "--schedule", "cosine")
     assert code == 0, errors
+    assert f"next: python train_sft.py --quick --out {tmp_path} --data YOUR_DIALOGUES" in printed
     shards = json.loads((tmp_path / "shards.json").read_text())
-    assert shards["heldout"]["bytes"] == len(text.strip()) - int(len(text.strip()) * 0.9)
+    cut = text.index(" ", int(len(text) * 0.9) - 1) + 1                     # at the next word
+    assert shards["heldout"]["bytes"] == len(text) - cut
     figures = figures_of(tmp_path)
     assert time.time() - begun > 6 and "dirt_removed" not in figures
     assert figures["val_loss"] < figures["curve"][0][2]                     # it learned

@@ -268,6 +268,7 @@ def test_own_demonstrations_that_fit_are_learnt_and_judged_by_those_that_were_he
     assert figures["transcripts"][0]["prompt"] == heldout[0]
     assert figures["transcripts"][0]["given"] == heldout[1] and "1 of 5 rows do not" in printed
     assert not {name for name in world.SHOWN if name in figures} - {"stops"}
+    assert f"next: python train_rm.py --quick --out {out} --data YOUR_RANKINGS\n" in printed
     assert "France" not in printed and "0.0" not in printed.split("heldout_loss")[-1][:30]
     examples = M.load_checkpoint(out / "sft.pt")[2]["examples"]
     assert examples == [turns[0][0] for turns in learnt]
