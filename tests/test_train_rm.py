@@ -556,7 +556,8 @@ def test_what_is_saved_and_measured_is_what_was_trained(small, monkeypatch):
     monkeypatch.setattr(train_rm, "draw_rankings", lambda *more: None)       # for the time it takes
     train_rm.main()
     model, tokenizer, _ = M.load_checkpoint(small / "rm.pt")
-    rankings, config = train_rm.read_rankings([small / "rankings.jsonl"]), train_rm.Config(**flags)
+    rankings = train_rm.read_rankings([small / "rankings.jsonl"], ties=True)
+    config = train_rm.Config(**flags)
     torch.manual_seed(3)
     again = M.ScalarGPT(M.load_checkpoint(small / "sft.pt")[0])
     losses = train_rm.train(again, tokenizer, rankings, config, "cpu")
@@ -593,8 +594,10 @@ def test_rankings_whose_answers_would_be_cut_are_refused(mistake, tmp_path, smal
 @beside
 def test_rankings_made_elsewhere_are_used_in_place(tmp_path, quick_out):
     mine = tmp_path / "mine.jsonl"
-    lines = (quick_out / "rankings.jsonl").read_text().splitlines(True)
-    mine.write_text("".join(sorted(lines, key=len)[:20]))       # most are short enough
+    lines = (quick_out / "rankings.jsonl").read_text().splitlines()
+    lines = sorted(lines, key=len)[:20]                         # most are short enough
+    rows = [row | {"ranks": [*range(len(row["ranks"]))]} for row in map(json.loads, lines)]
+    mine.write_text("".join(json.dumps(row) + "\n" for row in rows))
     shards = [path.name for path in quick_out.glob("*.bin")]
     for name in ("sft.pt", "tokenizer.json", "shards.json", *shards):
         (tmp_path / name).write_bytes((quick_out / name).read_bytes())
