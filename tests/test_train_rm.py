@@ -318,6 +318,13 @@ def test_a_second_round_comes_after_the_first_and_the_same_round_adds_nothing(sm
     assert more[:14] == first and len(more) > 20
 
 
+def test_the_example_of_a_ranking_is_shown_as_text_a_line_each(capsys):
+    train_rm.show_example([{"prompt": ["Hi?", "Hello.", "So\nwhat?"], "ranks": [2, 1],
+                            "answers": ["No\nidea.", "Yes."]}], 1.0)
+    assert capsys.readouterr().out == ("1 prompts ranked, 2 answers, 1 s; for example: "
+                                       "Hi? / Hello. / So / what?\n   1. Yes.\n   2. No / idea.\n")
+
+
 def test_rankings_with_an_answer_that_is_too_long_are_left_out(small, capsys):
     row = {"prompt": "Why?", "answers": ["No.", "Yes. " * 60], "ranks": [1, 2]}
     rows = [row, row | {"answers": ["No.", "Yes."]}, row | {"answers": ["Yes. " * 60, "No."]}]
