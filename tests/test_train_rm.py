@@ -600,8 +600,8 @@ def test_rankings_whose_answers_would_be_cut_are_refused(mistake, tmp_path, smal
 @beside
 def test_rankings_made_elsewhere_are_used_in_place(tmp_path, quick_out):
     mine = tmp_path / "mine.jsonl"
-    lines = (quick_out / "rankings.jsonl").read_text().splitlines(True)
-    mine.write_text("".join(sorted(lines, key=len)[:20]))       # most are short enough
+    run.write_json_lines(mine, [{"prompt": f"Why {i}?", "answers": ["It is so.", "No."],
+                                 "ranks": [1 + i % 2, 2 - i % 2]} for i in range(20)])
     shards = [path.name for path in quick_out.glob("*.bin")]
     for name in ("sft.pt", "tokenizer.json", "shards.json", *shards):
         (tmp_path / name).write_bytes((quick_out / name).read_bytes())
