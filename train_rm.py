@@ -30,7 +30,7 @@ from model import (ScalarGPT, as_turns, encode_chat, encode_prompt, load_checkpo
 from run import flag
 from run.chat import ask
 from run.person import agreement, earlier_rankings, need_a_terminal, rank_in_person
-from run.pictures import draw_rankings, print_table
+from run.pictures import draw_rankings, on_one_line, print_table
 
 
 @dataclass
@@ -154,9 +154,9 @@ def longest_answer(tokenizer, row):
 def show_example(rankings, seconds):
     first, answers = rankings[0], sum(len(row["answers"]) for row in rankings)
     print(f"{len(rankings)} prompts ranked, {answers} answers, {seconds:.0f} s; "
-          f"for example: {first['prompt']}")
+          f"for example: {on_one_line(first['prompt'])}")
     for place, answer in sorted(zip(first["ranks"], first["answers"])):
-        print(f"   {place}. {answer}")
+        print(f"   {place}. {on_one_line(answer)}")
 
 
 # ------------------------------------------------------------------------------- the loss, the loop

@@ -432,7 +432,7 @@ def clean_to_file(planted_documents, path, config, count_dirt):
         if characters == 0:
             raise run.UserError(report.why_nothing_is_left())
     print(f"clean: kept {report.kept:,} of {report.documents:,} documents, "
-          f"{characters / 1e6:.1f} million characters")
+          f"{characters:,} characters")
     for verb, count, name, example in report.lines():
         print(f"  {verb:8} {count:7,}  {name:24} {example}")
     figures = {"characters": characters, "documents": report.documents, "kept": report.kept,

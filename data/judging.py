@@ -135,7 +135,8 @@ def examine_rankings(model, tokenizer, rankings, collate):
             for (prompt, answer), score, rank in zip(pairs, scores.ravel(), ranks.ravel())
             if rank == rank]
     rows.sort(key=lambda row: -row["score"])
-    figures |= {"best": rows[:3], "worst": rows[-3:]}
+    few = min(3, len(rows) // 2)                                # an answer is in one list only
+    figures |= {"best": rows[:few], "worst": rows[-few:]}
     first = ranks == np.nanmin(ranks, axis=1, keepdims=True)
     return figures, first[real], scores[real]
 

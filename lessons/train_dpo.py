@@ -119,7 +119,7 @@ def main():
     device = run.pick_device(config.device)
     policy, tokenizer, _ = load_checkpoint(f"{config.out}/sft.pt", device)
     reference, *_ = load_checkpoint(f"{config.out}/sft.pt", device)
-    rankings = read_rankings(config.data or [f"{config.out}/rankings.jsonl"])
+    rankings = read_rankings(config.data or [f"{config.out}/rankings.jsonl"], ties=not config.data)
     losses = train(policy, reference, tokenizer, rankings, config, device)
     trained = time.time() - started
     card = report_card(policy, reference, tokenizer, config.quick)

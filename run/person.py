@@ -4,6 +4,7 @@ in    rows {"prompt", "answers"}, a person
 out   a line of out/rankings.jsonl for each ranking, written when it is given: the row with "ranks"
       and "labeler": "person"; "again": true where the prompt came back
 """
+import contextlib
 import json
 import random
 import re
@@ -45,6 +46,18 @@ def earlier_rankings(path, config, read):
     return read([path], ties=True) if by_a_person else []
 
 
+@contextlib.contextmanager
+def file_for(path):
+    """The file, to read from its beginning and to add to; where it ends empty it goes."""
+    try:
+        with open(path, "a+", encoding="utf-8") as file:
+            file.seek(0)
+            yield file
+    finally:
+        if not path.stat().st_size:
+            path.unlink()
+
+
 def rank_in_person(rows, path, rankings, repeat=0.0):
     """Asks for a ranking of each of [{"prompt", "answers"}] -> all rankings: those that there are,
     which are not asked for again, and the new ones, in `path` too."""
@@ -52,16 +65,21 @@ def rank_in_person(rows, path, rankings, repeat=0.0):
     done = {key(row) for row in rankings}
     rows = [row for row in with_returns(rows, repeat)
             if key(row) not in done and len(set(row["answers"])) > 1]
-    with open(path, "a", encoding="utf-8") as file:
+    with file_for(path) as file:
+        scripted = "" if rankings else file.read()
         while place < len(rows):
             ranks = ask_person(rows[place]["prompt"], rows[place]["answers"], place + 1, len(rows))
             if ranks == "q":
                 break
             if ranks == "b":
+                if not place:
+                    print("   nothing lies before this one")
                 place = max(0, place - 1)
                 if given and given[-1][0] == place:     # a ranking is taken back
                     file.truncate(given.pop()[1])
                     rankings.pop()
+                    if not rankings:
+                        print(scripted, end="", file=file, flush=True)
                 continue
             if ranks != "s":
                 if not rankings:
@@ -104,8 +122,8 @@ def ask_person(prompt, answers, number, total):
             line = input(KEYS).strip()
         except EOFError:
             return "q"
-        if line in ("s", "b", "q"):
-            return line
+        if line.lower() in ("s", "b", "q"):     # one letter ranks no two answers
+            return line.lower()
         if line == "?":
             print(GUIDELINE)
             continue

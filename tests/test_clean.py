@@ -450,6 +450,7 @@ def test_the_figures_of_cleaning_are_counted_on_what_was_kept(tmp_path, capsys):
     assert written == [GOOD, f"{RUSSIAN} x y"]
     assert (figures["documents"], figures["kept"]) == (4, 2)
     assert figures["characters"] == sum(map(len, written))
+    assert f"2 of 4 documents, {figures['characters']} characters\n" in capsys.readouterr().out
     assert (figures["dirt_removed"]["value"], figures["dirt_removed"]["n"]) == (2 / 3, 3)
     n = len(GOOD.split()) + 1
     assert figures["clean_lost"]["value"] == 1 / n

@@ -56,8 +56,11 @@ def test_calibration_counts_no_place_without_an_answer(examined):
 
 def test_the_best_and_worst_scored_answers_are_shown_with_their_ranks(examined, capsys):
     figures, *_ = examined((["good 5", "bad -5"], [1, 2]), (["so 1", "la 0"], [2, 1]))
-    assert [row["score"] for row in figures["best"]] == [5, 1, 0]
+    assert [row["score"] for row in figures["best"]] == [5, 1]
+    assert [row["score"] for row in figures["worst"]] == [0, -5]    # none in both lists
     assert figures["worst"][-1] == {"prompt": "0", "answer": "bad -5", "score": -5, "rank": 2}
+    six, *_ = examined((["6", "5", "4", "3", "2", "1"], [1, 2, 3, 4, 5, 6]))
+    assert [row["score"] for row in six["best"] + six["worst"]] == [6, 5, 4, 3, 2, 1]
     judging.show_rankings(figures)
     shown = capsys.readouterr().out
     assert "+5.00, rank 1: 0 | good 5" in shown and "-5.00, rank 2: 0 | bad -5" in shown

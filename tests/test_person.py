@@ -159,6 +159,26 @@ def test_back_takes_the_last_ranking_back_and_skip_leaves_one_out(tmp_path, typi
     assert ranks_in(path) == [[2, 1], [1, 2], [1, 2]]
 
 
+@pytest.mark.parametrize("before", ["scripted\n", None])
+def test_where_the_only_ranking_is_taken_back_the_file_is_as_it_was(tmp_path, typist, before):
+    path = tmp_path / "rankings.jsonl"
+    if before:
+        path.write_text(before)
+    for lines in (["x é", "b", "q"], ["q"], ["x é", "b", "Ctrl-C"], ["Ctrl-C"]):
+        typist(*lines)
+        with pytest.raises((UserError, KeyboardInterrupt)):
+            rank(path)
+        assert (path.read_text() if path.exists() else None) == before
+    typist("x é", "b", "é x", "q")
+    assert [row["ranks"] for row in rank(path)] == ranks_in(path) == [[2, 1]]
+
+
+def test_back_at_the_first_says_so_and_keys_may_be_large(tmp_path, typist, capsys):
+    typist("B", "S", "é x", "B", "x é", "Q")
+    assert [row["ranks"] for row in rank(tmp_path / "r")] == ranks_in(tmp_path / "r") == [[1, 2]]
+    assert capsys.readouterr().out.count("nothing lies before this one") == 1
+
+
 def test_back_over_one_that_was_skipped_takes_nothing_back(tmp_path, typist):
     typist("x é", "s", "b", "b", "é x", "q")
     assert [row["ranks"] for row in rank(tmp_path / "r")] == [[2, 1]]

@@ -318,6 +318,13 @@ def test_a_second_round_comes_after_the_first_and_the_same_round_adds_nothing(sm
     assert more[:14] == first and len(more) > 20
 
 
+def test_the_example_of_a_ranking_is_shown_as_text_a_line_each(capsys):
+    train_rm.show_example([{"prompt": ["Hi?", "Hello.", "So\nwhat?"], "ranks": [2, 1],
+                            "answers": ["No\nidea.", "Yes."]}], 1.0)
+    assert capsys.readouterr().out == ("1 prompts ranked, 2 answers, 1 s; for example: "
+                                       "Hi? / Hello. / So / what?\n   1. Yes.\n   2. No / idea.\n")
+
+
 def test_rankings_with_an_answer_that_is_too_long_are_left_out(small, capsys):
     row = {"prompt": "Why?", "answers": ["No.", "Yes. " * 60], "ranks": [1, 2]}
     rows = [row, row | {"answers": ["No.", "Yes."]}, row | {"answers": ["Yes. " * 60, "No."]}]
@@ -594,10 +601,8 @@ def test_rankings_whose_answers_would_be_cut_are_refused(mistake, tmp_path, smal
 @beside
 def test_rankings_made_elsewhere_are_used_in_place(tmp_path, quick_out):
     mine = tmp_path / "mine.jsonl"
-    lines = (quick_out / "rankings.jsonl").read_text().splitlines()
-    lines = sorted(lines, key=len)[:20]                         # most are short enough
-    rows = [row | {"ranks": [*range(len(row["ranks"]))]} for row in map(json.loads, lines)]
-    mine.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    run.write_json_lines(mine, [{"prompt": f"Why {i}?", "answers": ["It is so.", "No."],
+                                 "ranks": [1 + i % 2, 2 - i % 2]} for i in range(20)])
     shards = [path.name for path in quick_out.glob("*.bin")]
     for name in ("sft.pt", "tokenizer.json", "shards.json", *shards):
         (tmp_path / name).write_bytes((quick_out / name).read_bytes())
