@@ -157,8 +157,10 @@ def at_the_end(figure):
 
 def spread(values):
     """[0.5, 0.6, 0.7] -> "0.60 (0.50 to 0.70)", [0.5] -> "0.50"."""
-    mean = f"{sum(values) / len(values):.2f}"
-    return mean if len(values) == 1 else f"{mean} ({min(values):.2f} to {max(values):.2f})"
+    mean = sum(values) / len(values)
+    digits = 2 if abs(mean) >= 0.05 else 3
+    low, high = (f"{value:.{digits}f}" for value in (min(values), max(values)))
+    return f"{mean:.{digits}f}" + f" ({low} to {high})" * (len(values) > 1)
 
 
 def conduct(name, experiment, options):
