@@ -304,7 +304,7 @@ def draw_02_transformer(ax):
         ("token_embedding + position_embedding", [gpt.token_embedding, gpt.position_embedding],
          ONE, ("(B, T, C)", x)),
         *((f"block {i}:  attention, then MLP", [block], OTHER, ("(B, T, C)", x))
-          for i, block in enumerate(gpt.blocks)),
+          for i, block in enumerate(gpt.blocks, 1)),
         ("norm", [gpt.norm], QUIET, ("(B, T, C)", x)),
         ("logits = x @ token_embedding.weight.T", [], ONE, ("(B, T, V)", logits)),
     ]
