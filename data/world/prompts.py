@@ -8,8 +8,8 @@ out   prompts(split) -> [Prompt]
       RECIPE, the recipe's own questions
 
 Splits are by entity: a country, a remedy, an object, a topic belongs to SFT, to RM and PPO
-("rlhf"), or is held out; a third of the verbs is held out as well, and a third of the wordings and
-of the ways to type. What is held out is stated in the corpus, and the corpus' question papers ask
+("rlhf"), or is held out; a third of the verbs is held out as well, a quarter of the wordings and
+some of the ways to type. What is held out is stated in the corpus, and the corpus' question papers ask
 about held-out entities, but no training ever shows an answer to such a question, nor a held-out
 wording. Of the questions about "rlhf" one half is ranked ("rm"), the other answered in PPO
 ("ppo"), so that the reward model meets questions there that it was not made from.
