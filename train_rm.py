@@ -50,7 +50,7 @@ class Config(run.CommonConfig):
                            "here", least=0)
     noise: float = flag(0.12, "share of answers that the scripted labeler misjudges", least=0.0)
     heldout_prompts: int = flag(450, "held-out prompts to measure agreement on", quick=45, least=9)
-    steps: int = flag(0, "optimizer steps (0: one pass over the rankings; more passes learn the "
+    steps: int = flag(0, "optimizer steps (0: one pass over the rankings; many passes learn the "
                          "labeler's mistakes)", least=0)
     batch_size: int = flag(16, "prompts a step, each with all its answers", least=1)
     learning_rate: float = flag(1e-3, "peak; falls to a tenth along a cosine", least=0.0)

@@ -1390,7 +1390,7 @@ def smooth(values, n=5):
 FAILURES = [                # title, experiment, variant, the figure that tells
     ("1  beta 0: gold falls", "beta", "beta 0", "gold_reward"),
     ("2  rate x 10: length falls", "rate", "3e-3", "answer_length"),
-    ("3  beta 1: nothing moves", "beta", "1", "rm_reward"),
+    ("3  beta 1: little moves", "beta", "1", "rm_reward"),
     ("4  paid at the first token", "first_token", "at the first token", "explained_variance"),
     ("5  a critic from nothing", "critic", "from nothing", "explained_variance"),
     ("6  eight passes", "epochs", "8", "clip_fraction"),
@@ -1400,10 +1400,11 @@ FAILURES = [                # title, experiment, variant, the figure that tells
 @picture(4.6)
 def draw_07_failures(ax):
     for i, (title, name, label, figure) in enumerate(FAILURES):
-        axes = panel(ax, 0.62 + 2.55 * (i % 3), 2.72 - 2.12 * (i // 3), 1.82, 1.3, title)
+        axes = panel(ax, 0.72 + 2.55 * (i % 3), 2.72 - 2.12 * (i // 3), 1.72, 1.3, title)
         axes.plot(smooth(column("beta", "0.2", figure)), color=QUIET, linewidth=1.5)
         axes.plot(smooth(column(name, label, figure)), color=OTHER, linewidth=2.2)
-        write(ax, 1.53 + 2.55 * (i % 3), 2.32 - 2.12 * (i // 3), figure, 9, family="monospace")
+        axes.set_xlabel("iteration", fontsize=9, labelpad=1)
+        axes.set_ylabel(figure, fontsize=9, family="monospace", labelpad=2)
     write(ax, 2.6, 4.45, "grey: the default run", 9.5, QUIET)
     write(ax, 5.2, 4.45, "orange: what goes wrong", 9.5, OTHER)
 
