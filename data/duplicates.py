@@ -51,7 +51,6 @@ def fingerprint(text):
 
 def similar(sketch, size, other, other_size):
     """Are two texts, given by sketch and number of shingles, near duplicates?
-
     Exact up to 256 shingles; beyond, the Jaccard similarity is estimated from the least 256 of the
     union (Broder 1997, section 4) with a standard error of 0.025, so two of them are allowed for.
     """
@@ -64,11 +63,9 @@ def similar(sketch, size, other, other_size):
 
 
 class Duplicates:
-    """Remembers about the last `window` documents; 1.2 kB for each place, all taken at once.
-
-    A slot holds one document and the newcomer wins it, so a full table forgets old documents and
-    never calls a new one old.
-    """
+    """Remembers about the last `window` documents; 1.2 kB for each place, all taken at once. A slot
+    holds one document and the newcomer wins it: a full table forgets, and calls none old that is
+    new."""
 
     def __init__(self, window=1 << 16):
         self.window, self.count = window, 0
