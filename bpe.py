@@ -54,7 +54,7 @@ def find_pieces(text, pattern):
 def special_pattern(names):
     """Pattern of any of these names; of those that begin at one place the longest wins."""
     longest_first = sorted(names, key=len, reverse=True)
-    return "(" + "|".join(map(re.escape, longest_first)) + ")" if names else "((?!))"  # fits nowhere
+    return "(" + "|".join(map(re.escape, longest_first)) + ")" if names else "((?!))"  # never fits
 
 
 def count_pieces(texts, pattern, special_tokens, report):

@@ -295,8 +295,9 @@ def copying_head(maps, ids):
 def draw(out, state, tokenizer, text):
     """out/pretrain.png: the losses. out/attention.png: the head that copies most, on a text."""
     steps, losses, heldout = zip(*state.curve)
+    V = tokenizer.n_vocab
     draw_curves(out / "pretrain.png", "Pre-training", "step", "loss (nats a token)", steps,
-                train=losses, held_out=heldout)
+                level=(math.log(V), f"knows nothing: ln {V}"), train=losses, held_out=heldout)
     ids = tokenizer.encode_ordinary(text)[: state.config.block_size]
     maps = attention_maps(state.model, torch.tensor(ids, device=state.team.device)).cpu()
     layer, head = copying_head(maps, ids)
@@ -342,8 +343,7 @@ def main():
     figures |= look(state.model, tokenizer, generator, config.quick,
                     [" ".join(text.split()[:6]) for text in own]) | description["cleaning"]
     draw(out, state, tokenizer, own[0] if own else
-         "Paris is the capital of France. The language of France is French. France is in Europe. "
-         "Visitors to France mostly land in Paris.")
+         "The capital of France is Paris. The language of France is")
     seconds = time.time() - started
     run.write_json(out / "pretrain.json", figures | {"curve": state.curve, "seconds": seconds})
     for name in (name for name in SHOWN if name in figures):

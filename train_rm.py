@@ -300,15 +300,16 @@ def main():
     losses = train(model, tokenizer, kept, config, device)
     if heldout:
         figures, good, scores = judging.examine_rankings(model, tokenizer, heldout, collate)
-        bars, names = figures, ("ranked below another", "ranked first")
+        right, names = {"": figures}, ("ranked below another", "ranked first")
     else:
         figures, gold, scores = examine(model, tokenizer, policy, config)
-        bars, good, names = figures["by_kind"], gold >= 0, ("gold below 0", "gold 0 and above")
+        right = {"all": figures["by_kind"], "of sampled answers": figures["sampled_by_kind"]}
+        good, names = gold >= 0, ("gold below 0", "gold 0 and above")
     save_checkpoint(out / "rm.pt", model, tokenizer, {"stage": "rm", "seed": config.seed})
     run.write_json(out / "rm.json", {
         **figures, **agreed, "loss": losses[-1], "prompts": len(kept),
         "sampling_seconds": sampling_seconds, "seconds": time.time() - started})
-    draw_rankings(out / "rm.png", losses, bars, good, scores, names)
+    draw_rankings(out / "rm.png", losses, right, good, scores, names)
     judging.show_rankings(figures) if heldout else show(figures)
     print(f"\n{out}/rm.pt, rm.json, rm.png   {time.time() - started:.0f} s   "
           f"next: {run.next_command('train_ppo.py', config, 'YOUR_PROMPTS')}")

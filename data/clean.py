@@ -426,8 +426,8 @@ def clean_to_file(planted_documents, path, config, count_dirt):
                 file.write(json.dumps(text, ensure_ascii=False) + "\n")
         if characters == 0:
             raise run.UserError(report.why_nothing_is_left())
-    counts = f"{report.kept:,} of {report.documents:,} documents, {characters:,} characters"
-    print(f"clean: kept {counts}")
+    print(f"clean: kept {report.kept:,} of {report.documents:,} documents, "
+          f"{characters:,} characters")
     for verb, count, name, example in report.lines():
         print(f"  {verb:8} {count:7,}  {name:24} {example}")
     figures = {"characters": characters, "documents": report.documents, "kept": report.kept,

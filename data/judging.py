@@ -228,7 +228,8 @@ def show_card(card, picture, rows, curves):
     """Tables and transcripts on screen; the picture: curves of ppo.jsonl's rows, and bars."""
     columns = {name: column for name, column in card.items() if name != "greedy"}
     own = "greedy" not in card
-    draw_run(picture, "iteration", rows, curves, DRAWN if own else world.DRAWN, columns)
+    draw_run(picture, "iteration", rows, curves, DRAWN if own else world.DRAWN,
+             {name: column for name, column in columns.items() if name != "base"})
     if own:
         print_table("held-out prompts, temperature 1", SHOWN, columns)
         print_answers("held-out prompts, answers sampled at temperature 1:",

@@ -903,7 +903,7 @@ def draw_05_crowd(ax):
     def starting(part):
         return sum(count for answer, count in CROWD.items() if answer.startswith(part))
 
-    taken, left = "", STAGES["sft"]
+    taken, left = "", INK
     for part, (x, y, half, above, _) in PARTS.items():
         if above is not None:
             rivals = [starting(name) for name, row in PARTS.items() if row[3] == above]
@@ -924,8 +924,8 @@ def draw_05_crowd(ax):
     for part, (x, y, half, _, text) in PARTS.items():
         text = f"{text}\n{starting(part)}" if part else text
         box(ax, x - half, y - 0.2, 2 * half, 0.4, text, QUIET, 0.1, 9)
-    write(ax, 4.0, 0.1, "blue: careful, 9 of 20.  red: careless, 11.  orange line: what "
-          "temperature 0 takes", 9.5, QUIET)
+    write(ax, 4.0, 0.1, "blue: careful, 9 of 20.  orange: careless, 11.  black: what temperature 0 "
+          "takes; its last fork is a tie", 9.5, QUIET)
 
 
 # ------------------------------------------------------------------- lesson 6: the reward model
@@ -978,26 +978,27 @@ def draw_06_ladder(ax):
           "another question", 9.5, QUIET, ha="left")
 
 
-@picture(3.6)
+@picture(2.1)
 def draw_06_pairs(ax):
     letters, ranks, scores, pairs = ranked()
-    size, left, top = 1.04, 1.55, 2.85
+    size, left, top = 1.04, 1.55, 1.35
     for j, letter in enumerate(letters):
         write(ax, left + size * (j + 0.5), top + 0.3, f"{letter}\n{scores[j]:+.1f}", 10)
-        write(ax, left - 0.15, top - 0.42 * (j + 0.5), f"rank {ranks[j]}   {letter} "
-              f"{scores[j]:+.1f}", 9.5, ha="right", family="monospace")
-        for i, other in enumerate(letters):
-            x, y, margin = left + size * j, top - 0.42 * (i + 1), pairs.get((other, letter))
+    for i, better in enumerate(letters[:2]):            # the others are above nothing
+        write(ax, left - 0.15, top - 0.42 * (i + 0.5), f"rank {ranks[i]}   {better} "
+              f"{scores[i]:+.1f}", 9.5, ha="right", family="monospace")
+        for j, worse in enumerate(letters):
+            x, y, margin = left + size * j, top - 0.42 * (i + 1), pairs.get((better, worse))
             if margin is None:
                 area(ax, x, y, size, 0.42, color="#BBBBBB", share=0, linewidth=0.6)
                 continue
             loss = -torch.tensor(margin).sigmoid().log().item()
             area(ax, x, y, size, 0.42, "", STAGES["rm"], min(1, loss))
             write(ax, x + size / 2, y + 0.21, f"{margin:+.1f}: {loss:.3f}", 10)
-    write(ax, left + 3 * size, 3.45, "the worse answer, with its score", 10, QUIET)
-    write(ax, 0.65, 3.2, "the better one", 10, QUIET)
-    write(ax, 4.0, 0.12, "margin: \u2212ln sigmoid(margin).  Empty: no pair.  "
-          "The darker, the more it costs", 9.5, QUIET)
+    write(ax, left + 3 * size, 1.95, "the worse answer, with its score", 10, QUIET)
+    write(ax, 0.65, 1.7, "the better one", 10, QUIET)
+    write(ax, 4.0, 0.2, "in each cell: the margin, then what it costs, \u2212ln sigmoid(margin).  "
+          "Empty: no pair", 9.5, QUIET)
 
 
 @picture(3.4)
@@ -1020,15 +1021,16 @@ def draw_06_curve(ax):
             ax.plot([left, left + 3.2], [at(0, tick)[1]] * 2, color="#E5E5E5", zorder=0)
         write(ax, left + 1.6, 3.2, title, 10.5, weight="bold")
         write(ax, left + 1.6, 0.2, "margin: score of i \u2212 score of j", 9.5, QUIET)
-        for (better, worse), margin in pairs.items():
+        for margin in sorted(set(pairs.values())):
             sure = torch.tensor(margin).sigmoid()
             x, y0 = at(margin, -sure.log() if side else sure)
             ax.plot([x], [y0], "o", color=INK, markersize=4.5)
-            if margin in (-0.5, 3.5):
-                aside, up = (0.12, 0.1) if side else (0.12, -0.1)
-                if margin > 0:
-                    aside, up = -0.3, 0.25 if side else -0.24
-                write(ax, x + aside, y0 + up, f"{better} over {worse}", 9.5, ha="left")
+            if margin in (-0.5, 0.5, 3.5):
+                names = ", ".join(f"{i} over {j}" for (i, j), m in pairs.items() if m == margin)
+                aside, up = (0.12, 0.25) if side else (0.14, -0.05)
+                if margin > 3:
+                    aside, up = -0.3, 0.2 if side else -0.24
+                write(ax, x + aside, y0 + up, names, 9.5, ha="left")
 
 
 SHAPES = {0.5: "too shy: scores halved", 1.0: "calibrated", 2.0: "too sure: scores doubled"}
@@ -1106,7 +1108,7 @@ def draw_07_networks(ax):
 
 BANDIT_SCORES = torch.tensor([4.0, 2.0, 0.0])
 BANDIT_START = torch.tensor([0.25, 0.5, 0.25])
-BANDIT_RUNS, BANDIT_UPDATES, BANDIT_RATE = 20, 80, 0.3
+BANDIT_RUNS, BANDIT_SHOWN, BANDIT_UPDATES, BANDIT_RATE = 4000, 20, 80, 0.3
 
 
 def run_bandit(baseline):
@@ -1142,13 +1144,13 @@ def draw_07_bandit(ax):
                                   (4.55, "advantage = score - mean score", True)):
         history = run_bandit(baseline)
         axes = panel(ax, left, 0.95, 3.2, 2.0, title, ylim=(0, 1), xlim=(0, BANDIT_UPDATES))
-        axes.set_xlabel(f"updates (thin: the best answer in {BANDIT_RUNS} runs)", fontsize=9.5)
-        axes.plot(history[:, :, 0], color=tint(STAGES["ppo"], 0.5), linewidth=0.8,
+        axes.set_xlabel(f"updates (thin: the best answer in {BANDIT_SHOWN} runs)", fontsize=9.5)
+        axes.plot(history[:, :BANDIT_SHOWN, 0], color=tint(STAGES["ppo"], 0.5), linewidth=0.8,
                   antialiased=False)
         for i, color in enumerate(names.values()):
             axes.plot(history[:, :, i].mean(1), color=color, linewidth=2.5)
-        won = int((history[-1, :, 0] > 0.9).sum())
-        found = f"best answer above 0.9:\n{won} of {BANDIT_RUNS} runs"
+        won = (history[-1, :, 0] > 0.9).double().mean().item()
+        found = f"best answer above 0.9:\n{won:.0%} of {BANDIT_RUNS:,} runs"
         axes.text(0.97 * BANDIT_UPDATES, 0.5, found, fontsize=9.5, ha="right", va="center",
                   bbox=dict(facecolor="white", alpha=0.8, edgecolor="none"))
     write(ax, 0.2, 1.95, "probability", 9.5, rotation=90)
@@ -1194,8 +1196,8 @@ def draw_07_gae(ax):
             label = f"{advantage:+.4f}".rstrip("0").rstrip(".")
             write(ax, x + width / 2 - 0.25, zero + height + (0.12 if height > 0 else -0.12),
                   label, 9.5)
-    write(ax, left + 2.5 * width, 0.15, "lam = 0 blames \"can\" for its first impression, lam = 1 "
-          "praises all of a good answer", 9.5, QUIET)
+    write(ax, left + 2.5 * width, 0.15, "lam = 0 believes the next guess, lam = 1 the outcome; "
+          "which of them was right, one sample cannot say", 9.5, QUIET)
 
 
 @picture(3.3)
@@ -1242,17 +1244,18 @@ def draw_07_rollout(ax):
 
 
 def draw_row(ax, kept, row, top):
-    """One answer, a column a token: log-probabilities, KL, the critic's guesses, advantages.
+    """One answer, a column a token: log pi, log (pi / pi_ref), the critic's guesses, advantages.
     Returns how far down it reached."""
     left, width = 1.05, min(0.55, 6.9 / len(row["tokens"]))
     kl = [a - b for a, b in zip(row["log_probs"], row["ref_log_probs"])]
     for i, token in enumerate(row["tokens"]):
         x = left + width * (i + 0.5)
         write(ax, x, top - 0.42, token.strip().replace("<|endoftext|>", "<end>"), 9.5, rotation=25)
-    for y, name, numbers in ((0.8, "log_prob", row["log_probs"]), (1.12, "KL, nats", kl)):
+    for y, name, numbers in ((0.8, "log_prob", row["log_probs"]), (1.12, "log ratio", kl)):
         write(ax, 0.1, top - y, name, ha="left")
         for i, number in enumerate(numbers):
-            cell(ax, left + width * i, top - y - 0.16, width, 0.32, short(number, 2), size=9)
+            cell(ax, left + width * i, top - y - 0.16, width, 0.32, short(number, 2), size=9,
+                 color=INK if abs(number) >= 0.05 else "#AAAAAA")
     bottom = top - 1.28
     for name, numbers in (("value V", row["values"]), ("advantage A", credit(kept, row)[1])):
         bottom = draw_bars(ax, left, bottom, width, numbers, name)
@@ -1367,7 +1370,7 @@ def draw_08_best(ax):
     write(ax, 4.22, 1.87, "mean score", 9.5, rotation=90)
 
 
-# ------------------------------------------------------------------ lessons 7 and 8: what was measured
+# -------------------------------------------------------------- lessons 7 and 8: what was measured
 def measured(name, label):
     """The rows of seeds in lessons/experiments/NAME.json."""
     path = ROOT / "lessons" / "experiments" / f"{name}.json"
@@ -1432,8 +1435,9 @@ def draw_08_frontier(ax):
 
 
 def label_paths(axes, figure):
-    places = {"rm_reward": ((3, 1.3), (4.4, 0.6), (0.65, 0.7), (0.25, 0.0), (0.1, 0.45)),
-              "gold_reward": ((4, -0.15), (4.2, 0.52), (0.6, 0.53), (0.25, 0.03), (0.1, 0.44))}[figure]
+    places = ((3, 1.3), (4.4, 0.6), (0.65, 0.7), (0.25, 0.0), (0.1, 0.45))
+    if figure == "gold_reward":
+        places = ((4, -0.15), (4.2, 0.52), (0.6, 0.53), (0.25, 0.03), (0.1, 0.44))
     names = ("PPO, beta 0", "0.05", "0.2", "beta 1", "best of 2 to 64")
     for name, place, color in zip(names, places, (*PATHS.values(), STAGES["rm"])):
         axes.text(*place, name, color=color, fontsize=9.5)

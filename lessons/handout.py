@@ -6,6 +6,7 @@ run   python lessons/handout.py 3 FOLDER            FOLDER must not exist, or be
 see   FOLDER/ASSIGNMENT.md: goal, hours, what to read, parts, how to check; ANSWERS.md, to be filled
 """
 import argparse
+import json
 import posixpath
 import re
 import subprocess
@@ -104,6 +105,10 @@ def student_tree(assignment, tree, keep_later=False):
         kept[name] = "".join(f"{'...' if line.strip() in secret else line}\n"
                              for line in lines).encode()
     kept["lessons/experiments.toml"] = experiments_left(kept).encode()
+    left = tomllib.loads(kept["lessons/experiments.toml"].decode())
+    for name in kept:
+        if re.fullmatch(r"lessons/experiments/\w+\.json", name) and Path(name).stem not in left:
+            kept[name] = without_changes(kept[name])
     table = f"lessons/assignments/{assignment.number}.toml"
     kept[table] = re.sub(r"(?m)^(mutant|rubric) = .*\n", "", tree[table].decode()).encode()
     kept["ASSIGNMENT.md"] = assignment_text(assignment).encode()
@@ -141,6 +146,15 @@ def experiments_left(kept):
         if ours in left or line.startswith("#"):
             lines.append(f"{line}\n")
     return "".join(lines)
+
+
+def without_changes(content):
+    """What an experiment measured, without the lines of code that it changed."""
+    result = json.loads(content)
+    for rows in result["variants"].values():
+        for row in rows:
+            row["changes"] = []
+    return json.dumps(result).encode()
 
 
 def assignment_text(assignment):

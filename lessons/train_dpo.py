@@ -16,6 +16,7 @@ import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import torch
 
@@ -29,7 +30,8 @@ from model import (as_turns, encode_chat, encode_prompt, load_checkpoint, make_o
 from run import flag
 from run.chat import ask
 from run.pictures import print_table
-from run.rows import by_length, pad_rows
+from run.rows import by_length, pad_rows, share_context
+from train_ppo import sampled_kl
 from train_rm import collate, draw_order, ranking_loss
 
 
@@ -95,23 +97,19 @@ def train(policy, reference, tokenizer, rankings, config, device):
 
 @torch.no_grad()
 def report_card(policy, reference, tokenizer, quick):
-    """{"greedy", "sampled"}: the tiny world's figures, and KL from the samples, nats an answer."""
+    """{"greedy", "sampled"}: the tiny world's figures, and the KL as PPO's card has it."""
+    def fresh():
+        return torch.Generator(policy.token_embedding.weight.device).manual_seed(2)
+
     card = {}
     for name, temperature in (("greedy", 0.0), ("sampled", 1.0)):
-        generator = torch.Generator(policy.token_embedding.weight.device).manual_seed(2)
-        said = {}
-
-        def answer(questions):
-            answers = ask(policy, tokenizer, questions, temperature=temperature,
-                          generator=generator)
-            said.update(zip(questions, answers))
-            return answers
+        answer = partial(ask, policy, tokenizer, temperature=temperature, generator=fresh())
         card[name], card[name]["transcripts"] = world.examine(answer, quick)
-    pairs = [(question, text) for question, (text, _) in said.items()]      # the sampled ones
-    ended = [end for _, end in said.values()]
-    moved = (answer_log_probs(policy, tokenizer, pairs, ended)
-             - answer_log_probs(reference, tokenizer, pairs, ended))
-    card["sampled"]["kl"] = moved.mean().item()
+    longest, room = share_context(0, policy.config.block_size)
+    state = SimpleNamespace(policy=policy, reference=reference, tokenizer=tokenizer, room=room,
+                            longest=longest, fresh=fresh)
+    asked = [prompt.text for prompt in world.report_prompts(quick)]
+    card["sampled"]["kl"] = sampled_kl(state, asked)
     return card
 
 

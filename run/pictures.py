@@ -8,15 +8,17 @@ from run import shown
 from run.saving import atomic
 
 
-def new_picture(columns=1, width=5.0, height=3.4):
-    """A matplotlib figure with `columns` axes side by side: (figure, list of axes)."""
+def new_picture(columns=1, width=5.0, height=3.4, heights=None):
+    """A matplotlib figure with `columns` axes side by side, or with one below the other, as high as
+    `heights` say: (figure, list of axes). Inches of 120 pixels; a page shows 800."""
     from matplotlib.figure import Figure    # here: a second that not every command should pay
-    figure = Figure(figsize=(width * columns, height), layout="constrained", dpi=120)
-    axes = [figure.add_subplot(1, columns, i + 1) for i in range(columns)]
+    heights = heights or [height]
+    figure = Figure(figsize=(width * columns, sum(heights)), layout="constrained", dpi=120)
+    axes = figure.subplots(len(heights), columns, squeeze=False, height_ratios=heights).ravel()
     for ax in axes:
         ax.spines[["top", "right"]].set_visible(False)
         ax.grid(alpha=0.25)
-    return figure, axes
+    return figure, axes.tolist()
 
 
 def save_picture(path, figure):
@@ -59,41 +61,76 @@ def draw_matrix(path, title, xlabel, ylabel, matrix, names):
 
 
 def draw_run(path, xlabel, rows, panels, names, card):
-    """How a run went, in panels {title: {name in rows: label}}, and what came of it: a bar for each
-    of the names that is a share and each column of the report card."""
-    figure, [*lines, bars] = new_picture(len(panels) + 1)
+    """One below the other: how a run went, in panels {title: {name in rows: label}}, and what came
+    of it, as draw_shares draws the report card."""
+    names = [name for name in names if any(measured(column.get(name)) for column in card.values())]
+    figure, [*lines, bars] = new_picture(width=6.7, heights=[2] * len(panels)
+                                         + [height_of(names, card)])
     for ax, (title, labels) in zip(lines, panels.items()):
         for name, label in labels.items():
             if rows[0].get(name) is not None:
                 ax.plot([row[name] for row in rows], label=label, linewidth=1)
-        ax.set(xlabel=xlabel, title=title)
-        ax.legend()
-    height = 0.8 / len(card)
-    for i, (heading, figures) in enumerate(card.items()):
-        shares = {name: figures[name] for name in names if isinstance(figures.get(name), dict)}
-        places = [place + 0.4 - (i + 0.5) * height for place in range(len(shares))]
-        bars.barh(places, [s["value"] for s in shares.values()], height=height, label=heading)
-    bars.set(yticks=range(len(shares)), yticklabels=shares, xlim=(0, 1), title="held-out prompts")
-    bars.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
+        ax.set(xlabel=xlabel)
+        legend_above(ax, title)
+    draw_shares(bars, "held-out prompts", names, card)
     save_picture(path, figure)
 
 
-def draw_rankings(path, losses, shares, good, scores, names):
-    """How a reward model learnt, a bar for each of {name: share right}, and the scores of bad and
-    good answers. good, scores: arrays of one shape; names: of the bad and the good."""
-    figure, (left, middle, right) = new_picture(3)
-    left.plot(losses, linewidth=1)
-    left.axhline(math.log(2), color="gray", linestyle=":", label="a coin: log 2")
-    left.set(xlabel="step", ylabel="ranking loss, nats a pair", title="learning to rank")
-    left.legend()
-    shares = {name: share for name, share in shares.items() if isinstance(share, dict)}
-    middle.barh(list(shares), [figure["value"] for figure in shares.values()], color="C2")
-    middle.axvline(0.5, color="gray", linestyle=":")
-    middle.set(xlim=(0, 1), title="right on held-out pairs")
-    right.hist(scores[~good], bins=40, alpha=0.6, color="C3", label=names[0])
-    right.hist(scores[good], bins=40, alpha=0.6, color="C2", label=names[1])
-    right.set(xlabel="score", ylabel="answers", title="scores of held-out answers")
-    right.legend()
+def measured(figure):
+    return isinstance(figure, dict) and figure.get("n", 0) > 0
+
+
+def height_of(names, card):
+    """Inches for draw_shares."""
+    return 0.8 + len(names) * (0.1 + 0.13 * len(card))
+
+
+def legend_above(ax, title):
+    """Where it covers no curve."""
+    ax.set_title(title, loc="left", pad=24, fontsize=11)
+    ax.legend(loc="lower left", bbox_to_anchor=(-0.01, 1), ncols=3, frameon=False, fontsize=8.5)
+
+
+def draw_shares(ax, title, names, card):
+    """From top to bottom a bar for each name and each column {name: share} of the card, with its
+    interval as a line and its number behind."""
+    height, tint = 0.8 / len(card), ["#8DB9D9", "#F4B77A", "#94CB94", "#CCCCCC"]
+    for i, (heading, column) in enumerate(card.items()):
+        found = [(at, column[name]) for at, name in enumerate(names) if measured(column.get(name))]
+        places = [at - 0.4 + (i + 0.5) * height for at, _ in found]
+        values, lows, highs = ([share[key] for _, share in found]
+                               for key in ("value", "low", "high"))
+        ax.barh(places, values, height=height, label=heading, color=tint[i % 4])
+        ax.hlines(places, lows, highs, color="#222222", linewidth=1.2)
+        for place, value, high in zip(places, values, highs):
+            ax.text(high + 0.008, place, f"{value:.0%}", fontsize=8, va="center")
+    ax.set(yticks=range(len(names)), yticklabels=names, xlim=(0, 1.06))
+    ax.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0%", "25%", "50%", "75%", "100%"])
+    ax.set_ylim(len(names) - 0.5, -0.5)
+    ax.grid(False)
+    legend_above(ax, title)
+
+
+def draw_rankings(path, losses, card, good, scores, names):
+    """One below the other: how a reward model learnt, the scores of bad and good answers, and a bar
+    for each share right of the card {heading: {name: share}}. good, scores: arrays of one shape;
+    names: of the bad and the good."""
+    shares = [name for name, share in next(iter(card.values())).items() if measured(share)]
+    figure, (top, middle, bars) = new_picture(width=6.7,
+                                              heights=[2, 2, height_of(shares, card)])
+    top.plot(losses, linewidth=0.6, alpha=0.5, label="a step")
+    few = min(10, len(losses))
+    top.plot(range(few - 1, len(losses)), np.convolve(losses, np.ones(few) / few, "valid"),
+             color="C0", linewidth=2, label=f"mean of {few}")
+    top.axhline(math.log(2), color="gray", linestyle=":", label="a coin: log 2")
+    top.set(xlabel="step", ylabel="nats a pair")
+    legend_above(top, "learning to rank: the loss")
+    middle.hist(scores[~good], bins=40, alpha=0.6, color="C3", label=names[0])
+    middle.hist(scores[good], bins=40, alpha=0.6, color="C2", label=names[1])
+    middle.set(xlabel="score", ylabel="answers")
+    legend_above(middle, "scores of held-out answers")
+    draw_shares(bars, "right on held-out pairs", shares, card)
+    bars.axvline(0.5, color="gray", linestyle=":")
     save_picture(path, figure)
 
 

@@ -331,7 +331,8 @@ def test_with_its_own_holes_filled_a_hand_out_runs_the_stages_that_it_asks_for(
         assert code == 0, errors
 
 
-@pytest.mark.parametrize("number, name", almost_right.ANSWERS, ids=" ".join)
+@pytest.mark.parametrize("number, name", almost_right.ANSWERS,
+                         ids=map(" ".join, almost_right.ANSWERS))
 def test_what_passes_all_that_a_student_sees_and_is_wrong_fails_a_hidden_test(
         long, sandboxes, number, name):
     hole = next(hole for hole in holes_of(number) if hole.part.name == name)

@@ -123,7 +123,7 @@ def test_an_experiment_that_was_run_has_every_variant_of_today(name):
 
 def test_the_gallery_quotes_what_the_policies_said():
     gallery = (ROOT / "lessons" / "07_ppo.md").read_text(encoding="utf-8")
-    gallery = gallery.split("1. **No price")[1].split("What people of other")[0]
+    gallery = gallery.split("1. **No price")[1].split("Some mistakes do not show")[0]
     said = [answer[part] for name in ("beta", "rate", "epochs")
             for rows in json.loads((experiments.FOLDER / f"{name}.json").read_text())[
                 "variants"].values()

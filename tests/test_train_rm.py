@@ -563,7 +563,8 @@ def test_what_is_saved_and_measured_is_what_was_trained(small, monkeypatch):
     monkeypatch.setattr(train_rm, "draw_rankings", lambda *more: None)       # for the time it takes
     train_rm.main()
     model, tokenizer, _ = M.load_checkpoint(small / "rm.pt")
-    rankings, config = train_rm.read_rankings([small / "rankings.jsonl"]), train_rm.Config(**flags)
+    rankings = train_rm.read_rankings([small / "rankings.jsonl"], ties=True)
+    config = train_rm.Config(**flags)
     torch.manual_seed(3)
     again = M.ScalarGPT(M.load_checkpoint(small / "sft.pt")[0])
     losses = train_rm.train(again, tokenizer, rankings, config, "cpu")
