@@ -32,7 +32,6 @@ def shingle_hashes(text):
 
 def fingerprint(text):
     """text -> (exact uint64, bands (32,) uint64, sketch (<= 256,) uint64, number of shingles).
-
     exact: a hash of the words. bands: each joins 4 MinHashes, so two texts of Jaccard similarity J
     share a band with probability J^4 (Broder 1997; Leskovec et al., Mining of Massive Datasets,
     section 3.4). sketch: the least 256 shingle hashes, from which J itself is found.
