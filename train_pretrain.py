@@ -23,14 +23,15 @@ from bpe import END, Tokenizer, train_bpe
 from data import world
 from data.clean import clean, clean_to_file     # clean(documents): the rules by themselves
 from data.gather import gather, inputs
-from data.shards import (dependencies, finished_shards, load_shards, need_a_row, sample_rows,
-                         split_documents, tail_to_hold_out, write_shards)
+from data.shards import (load_shards, need_a_row, sample_rows, split_documents, tail_to_hold_out,
+                         write_shards)
 from data.world.dirt import Planted, plant
 from model import (GPT, SPECIAL_TOKENS, GPTConfig, make_optimizer, next_token_loss,
                    save_checkpoint, schedule)
 from run import UserError, flag
 from run.chat import go_on
 from run.pictures import draw_curves, draw_matrix, print_texts
+from run.saving import dependencies, finished_shards
 
 PRESETS = {
     "laptop": dict(n_layer=4, n_head=4, n_embd=128, block_size=64, vocab_size=4096, batch_size=24,

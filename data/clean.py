@@ -203,15 +203,13 @@ REPAIRS = [fix_mojibake, strip_markup, drop_control_characters, normalize_unicod
 
 # ---- filters: (text, words) -> True where the whole text should go
 
-ENGLISH = set("""
-    the be to of and that have with is are was in a an it you i for on as at by not this do does
-    what which how who from they he she we or but if can your my his her its there their will would
-    has had were when""".split())
-FOREIGN = set("""
-    el la los las de del que y en un una es por con para su se está il lo gli di che è per non sono
-    le les des du et est une dans qui pour pas au ce der die das und ist ein eine den dem von zu mit
-    auf nicht sich im o os as da do em um uma não com het een van dat op te zijn niet och att det
-    som på av är""".split()) - ENGLISH
+ENGLISH = set("""the be to of and that have with is are was in a an it you i for on as at by not
+    this do does what which how who from they he she we or but if can your my his her its there
+    their will would has had were when""".split())
+FOREIGN = set("""el la los las de del que y en un una es por con para su se está il lo gli di che è
+    per non sono le les des du et est une dans qui pour pas au ce der die das und ist ein eine den
+    dem von zu mit auf nicht sich im o os as da do em um uma não com het een van dat op te zijn niet
+    och att det som på av är""".split()) - ENGLISH
 SPAM_CALLS = re.compile(any_of(
     r"\bbuy (?:now|online|cheap)|\border (?:now|today|online)|\bclick here|\bact (?:now|fast)",
     r"\blimited (?:time )?offer|100% free|\bfree (?:money|trial|gift|iphone)|\bmoney[- ]back",
@@ -392,7 +390,6 @@ def repair_and_filter_all(originals, language):
 
 def clean(documents, report=None, language="en", workers=1, raw=False):
     """Yields for each document (text, None), kept and repaired, or (original, "filter's name").
-
     documents: iterable of str or bytes; report: a Report to fill; language: "en", or "any" for no
     filter by script and language; workers: processes; raw: keep everything as it is, only decoded.
     """
@@ -414,10 +411,8 @@ def clean(documents, report=None, language="en", workers=1, raw=False):
 
 def clean_to_file(planted_documents, path, config, count_dirt):
     """Cleans Planted documents into `path`, one JSON string a line, and shows what each rule did.
-
     Returns figures: documents, kept, characters, repairs, filters; with count_dirt (the labels are
-    true) also those of `dirt_figures`. Raises run.UserError where nothing is left.
-    """
+    true) also those of `dirt_figures`. Raises run.UserError where nothing is left."""
     report, grade, characters = Report(), CleaningGrade(), 0
     planted_documents, ahead = tee(planted_documents)  # for cleaning, which looks ahead
     texts = (document.text for document in ahead)

@@ -1,7 +1,6 @@
 """What people asked, answered and ranked, read from files in the forms that common tools write.
 
-in    .jsonl, .json (an array too) and .txt, in UTF-8, UTF-16, Windows-1252, each also .gz; folders
-      and globs of them
+in    .jsonl, .json (an array too) and .txt, each also .gz or UTF-16; folders and globs of them
 out   dialogues [(question, answer), ...], rankings {"prompt", "answers", "ranks"}, prompts; a
       prompt is a text or [question, answer, ..., question]
 see   how many rows of which form there are, and what is left out, and why; a row that fits no form
@@ -25,8 +24,7 @@ RANKING = ('a row is {"prompt", "answers": [two texts or more], "ranks": [a numb
 PROMPT = ('a row is a line of text, {"prompt": text} or {"messages": [{"role", "content"}, ...]} '
           'that end with the user')
 JSON = (".json", ".jsonl", ".ndjson")
-ROLES = {"user": "user", "human": "user", "assistant": "assistant", "gpt": "assistant",
-         "system": "system"}
+ROLES = dict(user="user", human="user", assistant="assistant", gpt="assistant", system="system")
 FOUND_AT = {}       # a row as JSON -> "file:line", to name it later
 
 

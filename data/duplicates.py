@@ -32,7 +32,6 @@ def shingle_hashes(text):
 
 def fingerprint(text):
     """text -> (exact uint64, bands (32,) uint64, sketch (<= 256,) uint64, number of shingles).
-
     exact: a hash of the words. bands: each joins 4 MinHashes, so two texts of Jaccard similarity J
     share a band with probability J^4 (Broder 1997; Leskovec et al., Mining of Massive Datasets,
     section 3.4). sketch: the least 256 shingle hashes, from which J itself is found.
@@ -51,7 +50,6 @@ def fingerprint(text):
 
 def similar(sketch, size, other, other_size):
     """Are two texts, given by sketch and number of shingles, near duplicates?
-
     Exact up to 256 shingles; beyond, the Jaccard similarity is estimated from the least 256 of the
     union (Broder 1997, section 4) with a standard error of 0.025, so two of them are allowed for.
     """
@@ -64,11 +62,9 @@ def similar(sketch, size, other, other_size):
 
 
 class Duplicates:
-    """Remembers about the last `window` documents; 1.2 kB for each place, all taken at once.
-
-    A slot holds one document and the newcomer wins it, so a full table forgets old documents and
-    never calls a new one old.
-    """
+    """Remembers about the last `window` documents; 1.2 kB for each place, all taken at once. A slot
+    holds one document and the newcomer wins it: a full table forgets, and calls none old that is
+    new."""
 
     def __init__(self, window=1 << 16):
         self.window, self.count = window, 0

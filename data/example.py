@@ -104,13 +104,12 @@ def make(folder, seed=0):
     dialogues[::5] = [{"messages": [{"role": "user", "content": row["prompt"]},
                                     {"role": "assistant", "content": row["response"]}]}
                       for row in dialogues[::5]]
-    run.write_json_lines(folder / "texts.jsonl", texts)
-    run.write_json_lines(folder / "dialogues.jsonl", dialogues)
-    run.write_json_lines(folder / "rankings.jsonl", rankings)
+    files = {"texts": texts, "dialogues": dialogues, "rankings": rankings}
+    for name, rows in files.items():
+        run.write_json_lines(folder / f"{name}.jsonl", rows)
     with run.atomic(folder / "prompts.txt") as temporary:
         temporary.write_text("\n".join(prompts) + "\n", encoding="utf-8")
-    return {"texts": len(texts), "dialogues": len(dialogues), "rankings": len(rankings),
-            "prompts": len(prompts)}
+    return {name: len(rows) for name, rows in (files | {"prompts": prompts}).items()}
 
 
 def main():

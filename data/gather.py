@@ -19,16 +19,15 @@ from hashlib import blake2b
 from itertools import chain, islice
 from pathlib import Path
 from urllib.parse import urlsplit
-from urllib.request import Request, urlopen
 
 import run
 from run import UserError
+from run.saving import fetch
 
 KINDS = (".txt", ".md", ".html", ".htm", ".jsonl", ".parquet")
 NAMED_KINDS = (".json", ".ndjson", ".csv", ".tsv")  # read where named: folders hold others
 PASSAGE = 1 << 12  # bytes, about: a longer .txt is cut between paragraphs
 LONGEST = 1 << 16  # bytes; a longer line is cut between words, so that memory stays flat
-PATIENCE = 30  # seconds for a server that sends nothing
 
 
 # ---- bytes -> text
@@ -114,19 +113,6 @@ def download(address, folder):
         raise UserError(f"{address} cannot be fetched ({str(error) or type(error).__name__}): "
                         "fetch it with curl or wget, and give the file") from None
     return path
-
-
-def fetch(address, path):
-    request = Request(address, headers={"User-Agent": "train_pretrain.py"})
-    with urlopen(request, timeout=PATIENCE) as answer, open(path, "wb") as file:
-        total = int(answer.headers.get("Content-Length") or 0)  # 0: the server does not say
-        progress = run.Progress(total, name=f"{address} byte")
-        while block := answer.read(1 << 20):
-            file.write(block)
-            if total:
-                progress.report(file.tell())
-        if total and file.tell() != total:
-            raise OSError(f"{file.tell()} of {total} bytes came")
 
 
 # ---- documents of a file
@@ -268,10 +254,8 @@ def read_documents(path, text_field="text"):
 
 
 def gather(sources, text_field="text", cache="out/downloads"):
-    """Yields the documents of all sources in order, str or bytes. Raises UserError.
-
-    sources: iterable of paths, folders, globs, addresses; cache: where downloads go.
-    """
+    """Yields the documents of all sources (paths, folders, globs, addresses, whose downloads go to
+    `cache`) in order, str or bytes. Raises UserError."""
     read, documents = [], 0
     for source in map(str, sources):
         files = [download(source, cache)] if is_address(source) else files_of(source)

@@ -22,9 +22,8 @@ SHOWN = ("heldout_loss", "heldout_bits_per_byte", "stops", "rm_reward", "better_
 DRAWN = ("stops", "better_than_sft")
 RANKED = ("heldout_pair_accuracy", "longer_is_better", "shorter_is_better", "calibration_error",
           "length_correlation")
-PLAIN_WORDS = ("a rising score proves nothing by itself: the reward model judges its own pupil, "
-               "and no gold judge knows your material. Read the answers; lessons/07_ppo.md says "
-               "more.")
+PLAIN_WORDS = ("a rising score proves nothing by itself: the reward model judges its own pupil, no "
+               "gold judge knows your material. Read the answers, and lessons/07_ppo.md.")
 MOST = 200          # held-out prompts that are answered
 
 

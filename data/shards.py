@@ -20,26 +20,6 @@ SPLITS = ("train", "heldout")
 SHARD_TOKENS = 1 << 27  # 256 MB of uint16: large enough to read in one sweep, small enough to copy
 
 
-# ---- when is finished work still good?
-def dependencies(settings, inputs):
-    """What shards are made from, as text: settings (a dict), input files, code."""
-    here = Path(__file__).parent
-    files = [here.parent / "bpe.py", *sorted(here.rglob("*.py"))]
-    code = blake2b(b"".join(path.read_bytes() for path in files), digest_size=8).hexdigest()
-    return json.dumps({**settings, "inputs": inputs, "code": code})
-
-
-def finished_shards(folder, made_from):
-    """shards.json's content where all that the token ids depend on is as it was and tokenizer.json
-    is the one they were made with, else None: then all is made anew."""
-    description, vocabulary = Path(folder) / "shards.json", Path(folder) / "tokenizer.json"
-    if not (description.exists() and vocabulary.exists()):
-        return None
-    found = run.read_json(description)
-    as_it_was = made_from, run.digest(vocabulary)
-    return found if (found.get("made_from"), found.get("vocabulary")) == as_it_was else None
-
-
 # ---- which document goes where
 def split_documents(path, heldout_share=0.01, heldout_tail=0.0, characters=0):
     """Reads cleaned text (one JSON string a line) and yields (split, text): held out by a hash of
@@ -51,9 +31,9 @@ def split_documents(path, heldout_share=0.01, heldout_tail=0.0, characters=0):
             if not heldout_tail:
                 yield ("heldout" if place_of(text) < heldout_share else "train"), text
                 continue
-            if 0 < left < len(text):
-                space = re.compile(r"\s(?=\S)").search(text, left - 1, left + 60)
-                left = space.end() if space else left
+            spaces = re.compile(r"\s(?=\S)")
+            if 0 < left < len(text) and (space := spaces.search(text, left - 1, left + 60)):
+                left = space.end()
             head, tail = text[:left], text[left:]
             left -= len(head)
             if head:
@@ -133,11 +113,9 @@ def give_tokenizer(tokenizer):
 
 
 def write_shards(folder, documents, tokenizer, workers=2, **more):
-    """Encodes (split, text) pairs with `workers` processes into shards under `folder`.
-
-    The tokenizer must pickle. shards.json comes last, so its presence means that they are whole.
-    Returns what it holds. Memory holds a few batches, whatever the corpus.
-    """
+    """Encodes (split, text) pairs with `workers` processes into shards under `folder`. The
+    tokenizer must pickle. shards.json comes last, so its presence means that they are whole.
+    Returns what it holds. Memory holds a few batches, whatever the corpus."""
     writers = {split: ShardWriter(folder, split) for split in SPLITS}
     jobs = batches(documents, length=lambda document: len(document[1]))
     for _, entries in in_order(encode_batch, jobs, workers, give_tokenizer, (tokenizer,)):

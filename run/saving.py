@@ -7,10 +7,13 @@ import json
 import os
 import sys
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import torch
 
-from run import UserError
+from run import Progress, UserError
+
+PATIENCE = 30       # seconds for a server that sends nothing
 
 
 @contextlib.contextmanager
@@ -46,6 +49,20 @@ def read_json(path, made_by=None):
         raise UserError(f"{path} not found{mend}") from None
     except (ValueError, OSError) as error:
         raise UserError(f"{path} cannot be read as JSON: {error}") from None
+
+
+def fetch(address, path):
+    """The bytes at an address into a file, and how far that is."""
+    request = Request(address, headers={"User-Agent": "train_pretrain.py"})
+    with urlopen(request, timeout=PATIENCE) as answer, open(path, "wb") as file:
+        total = int(answer.headers.get("Content-Length") or 0)  # 0: the server does not say
+        progress = Progress(total, name=f"{address} byte")
+        while block := answer.read(1 << 20):
+            file.write(block)
+            if total:
+                progress.report(file.tell())
+        if total and file.tell() != total:
+            raise OSError(f"{file.tell()} of {total} bytes came")
 
 
 def save_torch(path, content):
@@ -145,3 +162,21 @@ def give_state(part, state):
     for method in ("load_state_dict", "set_state", "setstate"):
         if hasattr(part, method):
             return getattr(part, method)(state)
+
+
+def dependencies(settings, inputs):
+    """What shards are made from, as text: settings (a dict), input files, code."""
+    here = Path(__file__).parent.parent
+    code = digest(here / "bpe.py", *sorted((here / "data").rglob("*.py")))
+    return json.dumps({**settings, "inputs": inputs, "code": code})
+
+
+def finished_shards(folder, made_from):
+    """shards.json's content where all that the token ids depend on is as it was and tokenizer.json
+    is the one they were made with, else None: then all is made anew."""
+    description, vocabulary = Path(folder) / "shards.json", Path(folder) / "tokenizer.json"
+    if not (description.exists() and vocabulary.exists()):
+        return None
+    found = read_json(description)
+    as_it_was = made_from, digest(vocabulary)
+    return found if (found.get("made_from"), found.get("vocabulary")) == as_it_was else None

@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from data import gather as gather_module
 from data.gather import (LONGEST, PASSAGE, download, gather, inputs, json_rows,
                          read_documents)
-from run import UserError
+from run import UserError, saving
 
 
 def make(path, content):
@@ -297,7 +296,7 @@ def test_what_cannot_be_fetched_is_said_in_one_line(server, tmp_path, address, w
 
 
 def test_a_server_that_falls_silent_is_given_up(tmp_path, monkeypatch):
-    monkeypatch.setattr(gather_module, "PATIENCE", 0.1)
+    monkeypatch.setattr(saving, "PATIENCE", 0.1)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server) as silent:  # nobody serves
         with pytest.raises(UserError, match="cannot be fetched .*timed out"):
             download(f"http://127.0.0.1:{silent.server_port}/a.txt", tmp_path)

@@ -12,11 +12,11 @@ import torch
 import run
 from bpe import train_bpe
 from conftest import ENVIRONMENT, ROOT, beside
-from data import shards as shards_module
-from data.shards import (Shards, ShardWriter, dependencies, finished_shards, load_shards, place_of,
-                         sample_rows, split_documents, tail_to_hold_out, write_shards)
+from data.shards import (Shards, ShardWriter, load_shards, place_of, sample_rows, split_documents,
+                         tail_to_hold_out, write_shards)
 from model import END, SPECIAL_TOKENS
-from run import UserError
+from run import UserError, saving
+from run.saving import dependencies, finished_shards
 from run.workers import batches, in_order
 
 
@@ -110,7 +110,7 @@ def test_shards_are_used_again_only_where_all_they_depend_on_is_as_it_was(tmp_pa
     (tmp_path / "data").mkdir()
     for name in ("bpe.py", "data/clean.py"):
         (tmp_path / name).write_text("other code")
-    monkeypatch.setattr(shards_module, "__file__", str(tmp_path / "data" / "shards.py"))
+    monkeypatch.setattr(saving, "__file__", str(tmp_path / "run" / "saving.py"))
     others.append(dependencies({"size": 1}, ["a.txt"]))
     description = {"made_from": made_from, "vocabulary": "of another"}
     (tmp_path / "shards.json").write_text(json.dumps(description))
