@@ -88,7 +88,8 @@ def height_of(names, card):
 def legend_above(ax, title):
     """Where it covers no curve."""
     ax.set_title(title, loc="left", pad=24, fontsize=11)
-    ax.legend(loc="lower left", bbox_to_anchor=(-0.01, 1), ncols=3, frameon=False, fontsize=8.5)
+    if ax.get_legend_handles_labels()[1]:       # a lone column has no name
+        ax.legend(loc="lower left", bbox_to_anchor=(-0.01, 1), ncols=3, frameon=False, fontsize=8.5)
 
 
 def draw_shares(ax, title, names, card):

@@ -85,6 +85,13 @@ def test_rankings_show_the_loss_the_scores_and_each_share_right(drawn):
     assert [[bar.get_width() for bar in column] for column in bars.containers] == [[0.5], [0.25]]
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_lone_column_without_a_name_has_no_legend_and_no_warning(drawn):
+    scores = np.array([-1.0, 2.0])
+    pictures.draw_rankings("x.png", [0.7], {"": {"all": figure(0.5)}}, scores > 0, scores, "ab")
+    assert drawn[0].axes[2].get_legend() is None and drawn[0].axes[0].get_legend()
+
+
 def test_a_picture_has_its_name_only_when_it_is_whole(tmp_path):
     class Broken:
         def savefig(self, file, format):
