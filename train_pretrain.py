@@ -8,8 +8,7 @@ out   out/pretrain.pt weights, out/tokenizer.json, out/clean.jsonl cleaned text,
 run   python train_pretrain.py                                (--quick: the same code in seconds)
       python train_pretrain.py --data my_texts/ --minutes 30  your text, a schedule by the clock
       torchrun --nproc_per_node=2 train_pretrain.py           several processes or GPUs
-see   what each cleaning rule threw away; the loss fall; a base model that knows facts and answers
-      a question with questions
+see   what each cleaning rule threw away; the loss fall; a base model that knows, and asks back
 """
 import math
 import time
@@ -93,29 +92,30 @@ def raw_documents(config):
 
 def prepare(config):
     """Gather, clean, tokenize -> (tokenizer, shards.json's content)."""
-    out, cleaned = Path(config.out), Path(config.out) / "clean.jsonl"
+    out = Path(config.out)
     names = ("text_field", "language", "raw", "size", "seed", "heldout_share", "heldout_tail",
              "vocab_size")
     made_from = dependencies({name: getattr(config, name) for name in names}, inputs(config.data))
     if description := finished_shards(out, made_from):
         print(f"{out}/shards.json: nothing it depends on has changed, using them again")
         return Tokenizer.load(out / "tokenizer.json"), description
-    cleaning = clean_to_file(raw_documents(config), cleaned, config, count_dirt=not config.data)
-    characters = cleaning["characters"]
-    tail = tail_to_hold_out(cleaned, config.heldout_share, config.heldout_tail, characters)
+    with run.atomic(out / "clean.jsonl") as cleaned:        # too little text replaces no file
+        cleaning = clean_to_file(raw_documents(config), cleaned, config, not config.data)
+        characters = cleaning["characters"]
+        tail = tail_to_hold_out(cleaned, config.heldout_share, config.heldout_tail, characters)
 
-    def documents():                                                # (split, text) one at a time
-        return split_documents(cleaned, config.heldout_share, tail, characters)
+        def documents():                                            # (split, text) one at a time
+            return split_documents(cleaned, config.heldout_share, tail, characters)
 
-    every = 1 + characters // 100_000_000               # 100 MB, evenly spread, teach a tokenizer
-    texts = (text for split, text in documents() if split == "train")       # all it can learn
-    texts = (text for i, text in enumerate(texts) if i % every == 0)
-    tokenizer = train_bpe(texts, config.vocab_size, SPECIAL_TOKENS)
-    need_a_row((text for split, text in documents() if split == "train"), tokenizer,
-               config.block_size)
-    tokenizer.save(out / "tokenizer.json")
-    description = write_shards(out, documents(), tokenizer, made_from=made_from,
-                               vocabulary=run.digest(out / "tokenizer.json"), cleaning=cleaning)
+        every = 1 + characters // 100_000_000           # 100 MB, evenly spread, teach a tokenizer
+        texts = (text for split, text in documents() if split == "train")   # all it can learn
+        texts = (text for i, text in enumerate(texts) if i % every == 0)
+        tokenizer = train_bpe(texts, config.vocab_size, SPECIAL_TOKENS)
+        need_a_row((text for split, text in documents() if split == "train"), tokenizer,
+                   config.block_size)
+        tokenizer.save(out / "tokenizer.json")
+        description = write_shards(out, documents(), tokenizer, made_from=made_from,
+                                   vocabulary=run.digest(out / "tokenizer.json"), cleaning=cleaning)
     print(f"tokenize: {tokenizer.n_vocab:,} tokens in the vocabulary, "
           f"{description['train']['tokens']:,} to train on, "
           f"{description['heldout']['tokens']:,} held out")

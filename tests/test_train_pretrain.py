@@ -579,14 +579,15 @@ def test_text_that_cleaning_drops_whole_and_an_empty_file_are_said_in_one_line(m
         assert not list(out.glob("*"))
 
 
-def test_too_little_text_leaves_the_vocabulary_and_shards_of_an_earlier_run(mistake, tmp_path):
-    own = tmp_path / "own.txt"
-    own.write_text("One short row of text.")
-    for name in ("tokenizer.json", "shards.json", "train-00000.bin", "heldout-00000.bin"):
-        (tmp_path / name).write_text("{}")
-    assert "only 6 tokens" in mistake(train_pretrain, *TINY, "--out", tmp_path, "--data", own)
-    for name in ("tokenizer.json", "shards.json", "train-00000.bin", "heldout-00000.bin"):
-        assert (tmp_path / name).read_text() == "{}"
+def test_too_little_text_leaves_every_file_of_an_earlier_run(mistake, tmp_path):
+    (tmp_path / "own.txt").write_text("One short row of text.")
+    out = tmp_path / "out"
+    out.mkdir()
+    for name in ("clean.jsonl", "tokenizer.json", "shards.json", "train-00000.bin"):
+        (out / name).write_text("{}")
+    assert "only 6 tokens" in mistake(train_pretrain, *TINY, "--out", out, "--data",
+                                      tmp_path / "own.txt")
+    assert [file.read_text() for file in out.iterdir()] == ["{}"] * 4
 
 
 @beside
