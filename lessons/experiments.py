@@ -120,7 +120,7 @@ def four_digits(number):
 
 def draw(name, experiment, results):
     """Lists of numbers as curves, numbers as bars: the mean over seeds, each seed a dot."""
-    figure, axes = run.new_picture(len(experiment["figures"]))
+    figure, axes = run.new_picture(len(experiment["figures"]), width=4.0)
     for ax, title in zip(axes, experiment["figures"]):
         for i, (label, seeds) in enumerate(results.items()):
             values = [row["figures"][title] for row in seeds]
