@@ -636,3 +636,11 @@ def test_the_report_card_has_four_columns_with_the_same_names(quick_out):
     assert card["best_of_n"]["rm_reward"] >= card["sft"]["rm_reward"] - 0.5
     assert greedy["sft"]["heldout_accuracy"] == sft["heldout_accuracy"]
     assert (quick_out / "ppo.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_ppo_asks_none_of_the_questions_that_were_ranked():
+    asks = type("Asks", (), {"own_prompts": [], "rng": random.Random(0)})
+    asked = {prompt.text for prompt in train_ppo.Training.prompts(asks, 200)
+             if not prompt.is_second}
+    ours, ranked = ({p.text for p in world.prompts(half)} for half in ("ppo", "rm"))
+    assert len(asked & ours) > 50 and not asked & ranked
