@@ -175,7 +175,7 @@ def answer(lines, part):
     under, found = False, []
     for line in lines:
         if line.startswith("## "):
-            under = line[3:].strip() == part.name
+            under = line[3:].partition(" (")[0].strip() == part.name    # its points stand behind
         elif under and not line.startswith(">"):
             found.append(line)
     return "\n".join(found).strip()

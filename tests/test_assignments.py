@@ -359,6 +359,18 @@ FEEDBACK = {"nora": "correct, too slow", "sam": "endless loop", "tara": "starts 
             "otto": "AttributeError", "fay": "not written yet", "ivo": "padding changes"}
 
 
+@pytest.mark.parametrize("number", NUMBERS)
+def test_an_answer_is_found_under_the_heading_that_was_handed_out(number):
+    assignment = A.load(number)
+    handed = handout.answers_text(assignment).splitlines()
+    for part in assignment.parts:
+        if part.kind == "explain":
+            place = next(i for i, line in enumerate(handed) if line.startswith(f"## {part.name}"))
+            assert A.answer(handed, part) == ""
+            assert A.answer([*handed[: place + 3], "Because.", *handed[place + 3 :]],
+                            part) == "Because."
+
+
 def test_a_class_of_thirty_gets_what_it_must_in_every_cell(long, tmp_path):
     made_up_class.write_class(tmp_path)
     before = {path: path.stat().st_mtime for path in ROOT.glob("lessons/*")}
