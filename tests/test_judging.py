@@ -36,6 +36,7 @@ def test_right_is_a_pair_that_the_scores_order_as_the_ranks_do_in_rows_of_any_le
     assert (right["value"], right["n"]) == (0.75, 4)
     assert first.tolist() == [True, False, False, True, False]
     assert scores.tolist() == [3, 2, 1, 1, 0]
+    assert [row["score"] for row in figures["worst"]] == [1, 0]     # of five answers, not of six
 
 
 def test_length_alone_is_measured_beside_it_and_only_within_a_prompt(examined):
