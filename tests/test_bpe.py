@@ -187,7 +187,7 @@ def test_ids_may_pass_sixteen_bits():
 
 
 def test_fast_and_plain_training_agree_on_english(text):
-    text = text[:100_000]
+    text = text[:50_000]
     assert train_bpe([text], 330).merges == bpe.plain_merges(pieces_of(text), 330)
 
 
@@ -270,7 +270,7 @@ def test_the_stretches_of_a_text_have_the_pieces_of_the_whole_text():
 
 def test_pieces_are_counted_between_special_tokens():
     rng = random.Random(4)
-    for text in (random_text(rng) for _ in range(3_000)):
+    for text in (random_text(rng) for _ in range(1_500)):
         between = re.split("|".join(map(re.escape, SPECIALS)), text)
         counts = bpe.count_pieces([text], GPT2_PATTERN, SPECIALS, lambda line: None)
         assert counts == pieces_of(*between), repr(text)
@@ -286,7 +286,7 @@ def test_encoding_is_every_merge_in_the_order_learnt(tokenizer, text):
 
 def test_random_strings_and_random_bytes_come_back(tokenizer):
     rng = random.Random(6)
-    for _ in range(4_000):
+    for _ in range(2_000):
         text = random_text(rng)
         assert tokenizer.decode(tokenizer.encode(text)) == text, repr(text)
         assert tokenizer.decode(tokenizer.encode(text, "all")) == text, repr(text)
@@ -354,7 +354,7 @@ def test_parts_of_a_text_give_the_ids_of_the_joined_text(text, pattern):
     names = [*SPECIALS, "<|user|>\n", "<|a b|>"]
     tokenizer, rng = train_bpe([text], 500, names, pattern), random.Random(8)
     odd = ["a", " ", "\n", "don't ", "it'", "s", ".", "<|user|>", "<|us", "<", "<|a b|>", "b|>"]
-    for k in range(600):
+    for k in range(300):
         whole = random_text(rng, 60) if k % 2 else "".join(rng.choices(odd, k=30))
         cuts = sorted(rng.randint(0, len(whole)) for _ in range(rng.randint(0, 20)))
         parts = [whole[a:b] for a, b in zip([0, *cuts], [*cuts, len(whole)])]
@@ -421,7 +421,7 @@ def test_a_saved_tokenizer_comes_back_and_tokenizers_reads_it(tmp_path, text, pa
     assert (again.vocab, again.merges, again.special_tokens, again.pattern) == \
         (tokenizer.vocab, tokenizer.merges, tokenizer.special_tokens, tokenizer.pattern)
     theirs = pytest.importorskip("tokenizers").Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
-    for sample in [text[:100_000], *(old_letters(random_text(rng)) for _ in range(2_000))]:
+    for sample in [text[:100_000], *(old_letters(random_text(rng)) for _ in range(800))]:
         ids = tokenizer.encode(sample, "all")
         assert theirs.encode(sample).ids == ids, repr(sample)
         assert theirs.decode(ids, skip_special_tokens=False) == sample, repr(sample)

@@ -167,7 +167,7 @@ def test_cleaning_takes_time_in_proportion_to_the_text(unit):
         return time.process_time() - started
 
     few = max(seconds(5_000), 0.01)
-    assert min(seconds(40_000) for _ in range(2)) < 25 * few
+    assert any(seconds(40_000) < 25 * few for _ in range(2))
 
 
 @pytest.mark.parametrize("text, reason", [
