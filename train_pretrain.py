@@ -63,7 +63,8 @@ class Config(run.CommonConfig):
     steps: int = flag(0, "optimizer steps", quick=60, least=0)
     minutes: float = flag(0.0, "train until so long after the start, not for steps", least=0.0)
     optimizer: str = flag("muon", "of the blocks' matrices", choices=("adamw", "muon"))
-    learning_rate: float = flag(0.0, "AdamW's peak (0: the preset's)", least=0.0)
+    learning_rate: float = flag(0.0, "AdamW's peak, beside Muon a quarter of it (0: the preset's)",
+                                least=0.0)
     muon_rate: float = flag(0.02, "Muon's peak", least=0.0)
     weight_decay: float = flag(0.1, "pulls matrices towards zero", least=0.0)
     warmup: int = flag(-1, "steps until the peak (-1: the preset's)", quick=10, least=-1)
