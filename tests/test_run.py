@@ -118,6 +118,7 @@ def test_a_reader_who_has_gone_is_no_mistake(monkeypatch, capfd):
 
 
 def test_ctrl_c_waits_inside_the_block_and_works_again_after_it():
+    signal.signal(signal.SIGINT, signal.default_int_handler)        # a job behind & ignores it
     with run.ctrl_c_waits() as stopped:
         assert not stopped
         signal.raise_signal(signal.SIGINT)
