@@ -394,17 +394,15 @@ def orthogonalize(G, steps=5):
 
 
 def make_optimizer(model, learning_rate, weight_decay=0.1, muon_rate=None):
-    """AdamW for all weights, or, with a muon_rate, Muon for the matrices; then AdamW may take four
-    times its rate, as only matrices cannot bear that. Weight decay pulls on matrices and
-    embeddings only: gains and biases have no scale to control."""
-    rate = learning_rate if muon_rate is None else 4 * learning_rate
+    """AdamW for all weights, or, with a muon_rate, Muon for the matrices. Weight decay pulls on
+    matrices and embeddings only: gains and biases have no scale to control."""
     embeddings, matrices, vectors = [], [], []
     for name, p in model.named_parameters():
         if p.dim() < 2:
             vectors.append(p)
         else:
             (embeddings if name.endswith("embedding.weight") else matrices).append(p)
-    groups = [{"params": params, "peak": rate, "weight_decay": decay} for params, decay in
+    groups = [{"params": params, "peak": learning_rate, "weight_decay": decay} for params, decay in
               ((embeddings, weight_decay), (matrices, weight_decay), (vectors, 0.0))]
     if muon_rate is None:
         return AdamW(groups)

@@ -63,7 +63,7 @@ class Config(run.CommonConfig):
     steps: int = flag(0, "optimizer steps", quick=60, least=0)
     minutes: float = flag(0.0, "train until so long after the start, not for steps", least=0.0)
     optimizer: str = flag("muon", "of the blocks' matrices", choices=("adamw", "muon"))
-    learning_rate: float = flag(0.0, "AdamW's peak, beside Muon a quarter of it (0: the preset's)",
+    learning_rate: float = flag(0.0, "AdamW's peak (0: the preset's; beside Muon four times that)",
                                 least=0.0)
     muon_rate: float = flag(0.02, "Muon's peak", least=0.0)
     weight_decay: float = flag(0.1, "pulls matrices towards zero", least=0.0)
@@ -72,9 +72,12 @@ class Config(run.CommonConfig):
     save_every: int = flag(200, "steps between saves", quick=10, least=1)
 
     def __post_init__(self):
+        by_hand = self.learning_rate > 0
         for name, value in PRESETS[self.preset].items():
             if getattr(self, name) == getattr(Config, name):        # not set by hand
                 setattr(self, name, value)
+        if self.optimizer == "muon" and not by_hand:
+            self.learning_rate *= 4         # the matrices, which could not bear that, are Muon's
         if not 0 < max(self.heldout_tail, self.heldout_share) < 1:
             raise UserError("--heldout-share and --heldout-tail lie between 0 and 1, as 0.1 for a "
                             "tenth: without held-out text nothing can be judged")

@@ -67,7 +67,8 @@ def same(one, other):
 # ---- the parts of training
 def test_a_preset_fills_in_what_was_not_set_by_hand():
     preset = Config(preset="gpu")
-    assert (preset.learning_rate, preset.warmup, preset.n_layer) == (6e-4, 700, 12)
+    assert (preset.learning_rate, preset.warmup, preset.n_layer) == (4 * 6e-4, 700, 12)
+    assert Config(preset="gpu", optimizer="adamw").learning_rate == 6e-4
     assert preset.vocab_size == 50304
     own = Config(preset="gpu", learning_rate=1e-3, warmup=0, n_layer=2)
     assert (own.learning_rate, own.warmup, own.n_layer) == (1e-3, 0, 2)
