@@ -26,12 +26,12 @@ def split_documents(path, heldout_share=0.01, heldout_tail=0.0, characters=0):
     the document, so that it never changes sides, or, with heldout_tail, the end of the whole text
     of so many characters, cut to the character or, where one begins soon after, to the word."""
     left = int(characters * (1 - heldout_tail))  # before the tail
+    spaces = re.compile(r"\s(?=\S)")
     with open(path, encoding="utf-8") as file:
         for text in map(json.loads, file):
             if not heldout_tail:
                 yield ("heldout" if place_of(text) < heldout_share else "train"), text
                 continue
-            spaces = re.compile(r"\s(?=\S)")
             if 0 < left < len(text) and (space := spaces.search(text, left - 1, left + 60)):
                 left = space.end()
             head, tail = text[:left], text[left:]

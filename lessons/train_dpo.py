@@ -9,7 +9,6 @@ The reward that a policy is best for, under PPO's own penalty, is beta log(pi / 
 something that the prompt alone decides (Rafailov 2023, eq. 5). So lesson 6's ranking loss, with
 beta log(pi / pi_ref) as the score of an answer, trains the policy (eq. 7).
 """
-import json
 import math
 import sys
 import time

@@ -328,8 +328,7 @@ def small_out(tmp_path_factory):
     """A folder with what the stages of step 3 read, made in no time: a tokenizer of 300 tokens, a
     shard, and models of 1 layer and 16 channels that have learnt nothing. The SFT model ends an
     answer at each token with a probability of about a tenth."""
-    import numpy as np                      # here, as above
-    import torch
+    import torch                            # here, as above
     import model as M
     from bpe import train_bpe
     from data import world

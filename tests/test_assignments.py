@@ -274,12 +274,8 @@ ENDS = {                                    # what a hole does: (how its tests e
     "import os; os._exit(0)": ([], "the code ended Python before the last test"),
     "import pytest; pytest.exit('bye')": ([], "the code ended pytest before the last test"),
     "import pytest; pytest.skip('no')": (["skipped"] * 2, "finished"),
-    "raise SystemExit(0)": (["failed"] * 2, "finished"),
     "while True: pass": ([], "stopped after 2 seconds"),
     "import os; os.fork(); return 1": (["failed"] * 2, "finished"),
-    "import os; os.kill(os.getppid(), 9); return 1": (["failed"] * 2, "finished"),
-    "open('/var/tmp/theirs', 'w'); return 1": (["failed"] * 2, "finished"),
-    f"open({str(ROOT / 'bpe.py')!r}); return 1": (["failed"] * 2, "finished"),
     "import socket; socket.create_connection(('127.0.0.1', 9), 1)": (["failed"] * 2, "finished"),
     "import pytest; pytest.approx = lambda x: x; pytest.raises = open; import torch; "
     "torch.equal = lambda *a: True; return 1": ([], "the code changed pytest or torch"),
@@ -288,18 +284,24 @@ ENDS = {                                    # what a hole does: (how its tests e
         ([], "the code ended Python before the last test"),
     "return (": ([], "the file cannot be read: SyntaxError"),
 }
+MORE_ENDS = {                               # with --all only: they end as one above does
+    "raise SystemExit(0)": (["failed"] * 2, "finished"),
+    "import os; os.kill(os.getppid(), 9); return 1": (["failed"] * 2, "finished"),
+    "open('/var/tmp/theirs', 'w'); return 1": (["failed"] * 2, "finished"),
+    f"open({str(ROOT / 'bpe.py')!r}); return 1": (["failed"] * 2, "finished"),
+}
 
 
-@pytest.mark.parametrize("body", ENDS, ids=range(len(ENDS)))
+@pytest.mark.parametrize("body", ENDS | MORE_ENDS, ids=range(len(ENDS | MORE_ENDS)))
 def test_the_sandbox_believes_what_its_harness_signs_and_says_what_happened(
         body, request, sandboxes, tmp_path):
-    if list(ENDS).index(body) in (5, 8, 9, 10):         # others end as these do: with --all only
+    if body in MORE_ENDS:
         request.getfixturevalue("long")
     tree = SMALL | {"hole.py": "def work():\n    " + body.replace("; ", "\n    ") + "\n"}
     A.write_tree({name: text.encode() for name, text in tree.items()}, tmp_path / "tree")
     result = sandboxes.run({"tree": str(tmp_path / "tree"), "tests": NODES, "strict": True,
                             "cpu": 2, "private": [str(ROOT)]})
-    outcomes, words = ENDS[body]
+    outcomes, words = (ENDS | MORE_ENDS)[body]
     assert [outcome for outcome, *_ in result["tests"].values()] == outcomes, result
     assert words in result["end"]
 

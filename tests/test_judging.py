@@ -3,14 +3,12 @@ import json
 import math
 import sys
 
-import numpy as np
 import pytest
 import torch
 
-import model as M
 import run
 import train_rm
-from data import example, judging, world
+from data import example, judging
 
 
 class Words:

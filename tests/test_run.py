@@ -118,13 +118,14 @@ def test_a_reader_who_has_gone_is_no_mistake(monkeypatch, capfd):
 
 
 def test_ctrl_c_waits_inside_the_block_and_works_again_after_it():
-    signal.signal(signal.SIGINT, signal.default_int_handler)        # a job behind & ignores it
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)   # a job behind & ignores it
     with run.ctrl_c_waits() as stopped:
         assert not stopped
         signal.raise_signal(signal.SIGINT)
         assert stopped
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
+    signal.signal(signal.SIGINT, before)
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_scraps(tmp_path):
