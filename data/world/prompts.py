@@ -219,17 +219,22 @@ def prompts(split):
 
 
 SHARES = dict.fromkeys(KINDS, 3) | {"howto": 4, "harmful": 4}     # the acts are hard to tell apart
+# A verdict has to be compared with memory: of 3,000 rankings that takes 600. One look at an answer
+# says whether it refuses, admits or greets.
+RANKED_SHARES = SHARES | {"remedy": 6, "myth": 6, "smalltalk": 2, "unanswerable": 1, "beyond": 2,
+                          "harmful": 3}
 
 
 def draw_prompts(split, n, rng):
-    """n prompts of a split as people type them, the kinds in these SHARES, in random order.
+    """n prompts of a split as people type them, the kinds in their shares, in random order.
 
     One is drawn twice only where a kind has fewer than are wanted.
     """
-    drawn, shares = [], 0
-    for kind, share in SHARES.items():
-        pool, shares = of_kind(split)[kind], shares + share
-        wanted = round(n * shares / sum(SHARES.values())) - len(drawn)
+    drawn, so_far = [], 0
+    shares = RANKED_SHARES if split == "rm" else SHARES
+    for kind, share in shares.items():
+        pool, so_far = of_kind(split)[kind], so_far + share
+        wanted = round(n * so_far / sum(shares.values())) - len(drawn)
         if wanted > len(pool):
             drawn += pool * (wanted // len(pool))
             wanted %= len(pool)
