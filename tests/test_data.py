@@ -439,6 +439,6 @@ def test_acts_are_asked_about_more_often_than_anything_else():
 
 
 def test_answers_about_remedies_are_ranked_most_often():
-    drawn = Counter(p.kind for p in world.draw_prompts("rm", 300, random.Random(0)))
+    drawn = Counter(p.kind for p in world.draw_prompts("rm", 320, random.Random(0)))
     assert drawn == {kind: 10 * RANKED_SHARES[kind] for kind in world.KINDS}
-    assert drawn["remedy"] == drawn["myth"] == 60 == max(drawn.values())
+    assert drawn["remedy"] == drawn["myth"] == 50 == max(drawn.values())

@@ -219,17 +219,14 @@ def prompts(split):
 
 
 SHARES = dict.fromkeys(KINDS, 3) | {"howto": 4, "harmful": 4}     # the acts are hard to tell apart
-# A verdict has to be compared with memory: of 3,000 rankings that takes 600. One look at an answer
-# says whether it refuses, admits or greets.
-RANKED_SHARES = SHARES | {"remedy": 6, "myth": 6, "smalltalk": 2, "unanswerable": 1, "beyond": 2,
-                          "harmful": 3}
+# A verdict has to be compared with memory, and what was never read told from what cannot be known:
+# that takes more rankings than to know a refusal.
+RANKED_SHARES = SHARES | {"remedy": 5, "myth": 5, "unanswerable": 2, "beyond": 4, "harmful": 3}
 
 
 def draw_prompts(split, n, rng):
-    """n prompts of a split as people type them, the kinds in their shares, in random order.
-
-    One is drawn twice only where a kind has fewer than are wanted.
-    """
+    """n prompts of a split as people type them, the kinds in their shares, in random order; one is
+    drawn twice only where a kind has fewer than are wanted."""
     drawn, so_far = [], 0
     shares = RANKED_SHARES if split == "rm" else SHARES
     for kind, share in shares.items():
