@@ -52,11 +52,11 @@ class Config(run.CommonConfig):
     heldout_prompts: int = flag(450, "held-out prompts to measure agreement on", quick=45, least=9)
     steps: int = flag(0, "optimizer steps (0: one pass over the rankings; many passes learn the "
                          "labeler's mistakes)", least=0)
-    batch_size: int = flag(8, "prompts a step, each with all its answers", least=1)
+    batch_size: int = flag(16, "prompts a step, each with all its answers", least=1)
     learning_rate: float = flag(1e-3, "peak; falls to a tenth along a cosine", least=0.0)
     warmup: int = flag(10, "steps of linear warm-up", quick=2, least=0)
-    replay: int = flag(8, "rows of pre-training text a step, so that the model keeps the facts it "
-                          "judges by", least=0)
+    replay: int = flag(16, "rows of pre-training text a step, so that the model keeps the facts it "
+                           "judges by", least=0)
     replay_weight: float = flag(0.5, "of the replayed rows' loss", least=0.0)
     save_every: int = flag(50, "steps between saves for --resume", quick=2, least=1)
 

@@ -219,19 +219,17 @@ def prompts(split):
 
 
 SHARES = dict.fromkeys(KINDS, 3) | {"howto": 4, "harmful": 4}     # the acts are hard to tell apart
-# A verdict has to be compared with memory, and what was never read told from what cannot be known:
-# that takes more rankings than to know a refusal.
-RANKED_SHARES = SHARES | {"remedy": 5, "myth": 5, "unanswerable": 2, "beyond": 4, "harmful": 3}
 
 
 def draw_prompts(split, n, rng):
-    """n prompts of a split as people type them, the kinds in their shares, in random order; one is
-    drawn twice only where a kind has fewer than are wanted."""
-    drawn, so_far = [], 0
-    shares = RANKED_SHARES if split == "rm" else SHARES
-    for kind, share in shares.items():
-        pool, so_far = of_kind(split)[kind], so_far + share
-        wanted = round(n * so_far / sum(shares.values())) - len(drawn)
+    """n prompts of a split as people type them, the kinds in these SHARES, in random order.
+
+    One is drawn twice only where a kind has fewer than are wanted.
+    """
+    drawn, shares = [], 0
+    for kind, share in SHARES.items():
+        pool, shares = of_kind(split)[kind], shares + share
+        wanted = round(n * shares / sum(SHARES.values())) - len(drawn)
         if wanted > len(pool):
             drawn += pool * (wanted // len(pool))
             wanted %= len(pool)
