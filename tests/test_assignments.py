@@ -292,16 +292,17 @@ MORE_ENDS = {                               # with --all only: they end as one a
 }
 
 
-@pytest.mark.parametrize("body", ENDS | MORE_ENDS, ids=range(len(ENDS | MORE_ENDS)))
+@pytest.mark.parametrize("body, outcomes, words",
+                         [(body, *end) for body, end in (ENDS | MORE_ENDS).items()],
+                         ids=range(len(ENDS) + len(MORE_ENDS)))
 def test_the_sandbox_believes_what_its_harness_signs_and_says_what_happened(
-        body, request, sandboxes, tmp_path):
+        body, outcomes, words, request, sandboxes, tmp_path):
     if body in MORE_ENDS:
         request.getfixturevalue("long")
     tree = SMALL | {"hole.py": "def work():\n    " + body.replace("; ", "\n    ") + "\n"}
     A.write_tree({name: text.encode() for name, text in tree.items()}, tmp_path / "tree")
     result = sandboxes.run({"tree": str(tmp_path / "tree"), "tests": NODES, "strict": True,
                             "cpu": 2, "private": [str(ROOT)]})
-    outcomes, words = (ENDS | MORE_ENDS)[body]
     assert [outcome for outcome, *_ in result["tests"].values()] == outcomes, result
     assert words in result["end"]
 
